@@ -1,0 +1,36 @@
+package convertertest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/cloudlets/cloudlets/extent"
+)
+
+// Blobs is an [extent.Opener] that holds its blobs in memory. Make it with
+// make or a literal; it must not change while it is read.
+type Blobs map[extent.Digest][]byte
+
+// Add keeps content and returns its SHA-256 digest.
+func (b Blobs) Add(content []byte) extent.Digest {
+	sum := sha256.Sum256(content)
+	d := extent.Digest("sha256:" + hex.EncodeToString(sum[:]))
+	b[d] = content
+	return d
+}
+
+// OpenBlob implements [extent.Opener].
+func (b Blobs) OpenBlob(_ context.Context, d extent.Digest) (extent.Blob, error) {
+	content, ok := b[d]
+	if !ok {
+		return nil, fmt.Errorf("the test holds no blob %s", d)
+	}
+	return memoryBlob{bytes.NewReader(content)}, nil
+}
+
+type memoryBlob struct{ *bytes.Reader }
+
+func (memoryBlob) Close() error { return nil }
