@@ -44,6 +44,12 @@ func (m *Map) Digests() []Digest { return m.digests }
 // InlineSize returns how many bytes the map carries itself.
 func (m *Map) InlineSize() int64 { return int64(len(m.inline)) }
 
+// Memory returns about how many bytes the map occupies.
+func (m *Map) Memory() int64 {
+	const perExtent, perDigest = 24, 96
+	return int64(len(m.runs))*perExtent + int64(len(m.digests))*perDigest + int64(len(m.inline))
+}
+
 // At returns extent i and the offset at which it starts. It panics unless
 // 0 <= i < Len().
 func (m *Map) At(i int) (start int64, e Extent) {
