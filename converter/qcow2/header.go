@@ -1,0 +1,68 @@
+package qcow2
+
+import (
+	"encoding/binary"
+)
+
+// feature is a line of the feature name table, by which a reader can name a
+// feature bit it does not know.
+type feature struct {
+	kind byte // 0 incompatible, 1 compatible, 2 autoclear
+	bit  byte
+	name string // at most 46 bytes
+}
+
+// featureNameSize is the length of a line of the feature name table: kind, bit
+// and a name padded with zeros.
+const featureNameSize = 48
+
+// featureNames returns the names the specification gives its feature bits.
+func featureNames() []feature {
+	return []feature{
+		{0, 0, "dirty bit"},
+		{0, 1, "corrupt bit"},
+		{0, 2, "external data file"},
+		{0, 3, "compression type"},
+		{0, 4, "extended L2 entries"},
+		{1, 0, "lazy refcounts"},
+		{2, 0, "bitmaps"},
+		{2, 1, "raw external data"},
+	}
+}
+
+// header returns the file's first bytes: the version 3 header and its
+// extensions. They fit the smallest cluster.
+func (l *layout) header() []byte {
+	be := binary.BigEndian
+	h := make([]byte, headerLengthV3)
+	be.PutUint32(h[0:], magic)
+	be.PutUint32(h[4:], version3)
+	// 8: backing file offset, 16: backing file name length; 0 is none.
+	be.PutUint32(h[20:], uint32(l.clusterBits))
+	be.PutUint64(h[24:], uint64(l.virtualSize))
+	// 32: encryption method; 0 is none.
+	be.PutUint32(h[36:], uint32(l.l1Entries))
+	be.PutUint64(h[40:], uint64(l.l1At()<<l.clusterBits))
+	be.PutUint64(h[48:], uint64(l.refcountTableAt()<<l.clusterBits))
+	be.PutUint32(h[56:], uint32(l.refcountTable))
+	// 60: number of snapshots, 64: offset of the snapshot table; 0 is none.
+	// 72, 80, 88: incompatible, compatible and autoclear features; 0 is none.
+	be.PutUint32(h[96:], refcountOrder)
+	be.PutUint32(h[100:], headerLengthV3)
+	return appendExtensions(h)
+}
+
+func appendExtensions(h []byte) []byte {
+	be := binary.BigEndian
+	names := featureNames()
+	h = be.AppendUint32(h, extensionFeatureNames)
+	h = be.AppendUint32(h, uint32(len(names)*featureNameSize))
+	for _, f := range names {
+		line := make([]byte, featureNameSize)
+		line[0], line[1] = f.kind, f.bit
+		copy(line[2:], f.name)
+		h = append(h, line...)
+	}
+	h = be.AppendUint32(h, extensionEnd)
+	return be.AppendUint32(h, 0)
+}
