@@ -2,6 +2,8 @@ package blobstore
 
 import (
 	"context"
+	_ "crypto/sha256" // the digest algorithms of OCI: go-digest finds what is linked in
+	_ "crypto/sha512"
 	"encoding"
 	"errors"
 	"fmt"

@@ -130,7 +130,7 @@ func (d *Driver) Remove(_ context.Context, key string) error {
 func (d *Driver) path(key string, dirs ...string) (string, error) {
 	dir, _, _ := strings.Cut(key, "/")
 	for _, want := range dirs {
-		if dir == want && filepath.IsLocal(key) {
+		if dir == want && filepath.IsLocal(key) && filepath.Clean(key) == key {
 			return filepath.Join(d.dir, key), nil
 		}
 	}
