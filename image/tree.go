@@ -2,9 +2,10 @@ package image
 
 import (
 	"fmt"
+	"io/fs"
 	"iter"
+	"maps"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/cloudlets/cloudlets/extent"
@@ -60,7 +61,7 @@ type Inode struct {
 	Links int
 
 	entries map[string]*Inode // a directory's
-	sorted  []string          // the keys of entries, sorted; nil when stale
+	sorted  []string          // the keys of entries, sorted by Sort; nil when stale
 }
 
 // Type returns the file type bits of the mode.
@@ -91,14 +92,11 @@ func (n *Inode) Lookup(name string) *Inode { return n.entries[name] }
 // Names returns the names in a directory, sorted bytewise. The caller must not
 // change the slice.
 func (n *Inode) Names() []string {
-	if n.sorted == nil && len(n.entries) > 0 {
-		n.sorted = make([]string, 0, len(n.entries))
-		for name := range n.entries {
-			n.sorted = append(n.sorted, name)
-		}
-		sort.Strings(n.sorted)
+	if n.sorted != nil {
+		return n.sorted
 	}
-	return n.sorted
+	// Not kept: others may be reading n. Sort does that.
+	return slices.Sorted(maps.Keys(n.entries))
 }
 
 // Link gives child the name in directory n, replacing and returning what had
@@ -129,8 +127,24 @@ func (n *Inode) Unlink(name string) *Inode {
 	return child
 }
 
+// RemoveAll removes the name from directory n, and all that is below it. A file
+// with other names stays under those.
+func (n *Inode) RemoveAll(name string) {
+	child := n.Unlink(name)
+	if child == nil || !child.IsDir() {
+		return
+	}
+	for name := range child.entries {
+		child.RemoveAll(name)
+	}
+}
+
 // Tree is a rootfs: the merged file tree of an image's layers. Walking it is
 // deterministic. The zero Tree has no root; use [NewTree].
+//
+// Any number of goroutines may read a tree while none changes it. A tree that
+// is shared, because it is kept for the next render, is changed by changing a
+// [Tree.Clone].
 type Tree struct {
 	Root *Inode
 }
@@ -139,6 +153,20 @@ type Tree struct {
 // root, dated to the epoch.
 func NewTree() *Tree {
 	return &Tree{Root: &Inode{Mode: TypeDir | 0o755, Links: 1}}
+}
+
+// Sort keeps the names of all directories sorted, so that walking the tree need
+// not sort them each time. Call it once a tree is made, before sharing it.
+func (t *Tree) Sort() { t.Root.sort() }
+
+func (n *Inode) sort() {
+	if !n.IsDir() {
+		return
+	}
+	n.sorted = n.Names()
+	for _, child := range n.entries {
+		child.sort()
+	}
 }
 
 // Walk returns every file of the tree with its slash-separated path, the root
@@ -185,10 +213,21 @@ func (t *Tree) Lookup(path string) *Inode {
 // Linux (include/linux/namei.h, MAXSYMLINKS).
 const maxSymlinks = 40
 
+// maxDepth is how many directories a path may pass through. It is more than
+// fit in PATH_MAX, the longest path Linux takes.
+const maxDepth = 2048
+
 // Resolve returns the file at a path as a process with this root would find
 // it: symbolic links are followed inside the tree, the last one too, and ".."
-// never leaves it. A path that leads nowhere gives an error.
+// never leaves it. A path that leads nowhere gives an error that wraps
+// [fs.ErrNotExist].
 func (t *Tree) Resolve(path string) (*Inode, error) {
+	return t.descend(path, func(*Inode, string) (*Inode, error) { return nil, fs.ErrNotExist })
+}
+
+// descend does the work of Resolve. Where a directory on the way does not have
+// the name that comes next, it goes on with what missing returns.
+func (t *Tree) descend(path string, missing func(dir *Inode, name string) (*Inode, error)) (*Inode, error) {
 	links := 0
 	stack := []*Inode{t.Root}
 	todo := strings.Split(path, "/")
@@ -208,14 +247,19 @@ func (t *Tree) Resolve(path string) (*Inode, error) {
 		}
 		next := here.Lookup(name)
 		if next == nil {
-			return nil, fmt.Errorf("resolve %q: no %q", path, name)
+			var err error
+			if next, err = missing(here, name); err != nil {
+				return nil, fmt.Errorf("resolve %q: %q: %w", path, name, err)
+			}
 		}
 		if next.Type() != TypeSymlink {
-			stack = append(stack, next)
+			if stack = append(stack, next); len(stack) > maxDepth {
+				return nil, fmt.Errorf("resolve %q: more than %d directories deep", path, maxDepth)
+			}
 			continue
 		}
 		if links++; links > maxSymlinks {
-			return nil, fmt.Errorf("resolve %q: more than %d symbolic links", path, maxSymlinks)
+			return nil, fmt.Errorf("resolve %q: more than %d symbolic links, or one that leads to itself", path, maxSymlinks)
 		}
 		if strings.HasPrefix(next.Target, "/") {
 			stack = stack[:1]
