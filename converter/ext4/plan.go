@@ -47,18 +47,16 @@ func Plan(tree *image.Tree, opts Options) (*extent.Map, error) {
 // It may be a few blocks more than the tree needs, and not every larger size is
 // enough: a journal grows with its filesystem in steps.
 func MinSize(tree *image.Tree, opts Options) (int64, error) {
-	size := opts.Size
-	opts.Size = 0
-	p, err := newPlanFrom(tree, opts, uint64(size)/blockSize)
+	p, err := newPlanOfAtLeast(tree, opts)
 	if err != nil {
 		return 0, fmt.Errorf("size of ext4: %w", err)
 	}
-	return max(size, p.size()), nil
+	return max(opts.Size, p.size()), nil
 }
 
 // newPlan collects the tree and chooses the geometry.
 func newPlan(tree *image.Tree, opts Options) (*plan, error) {
-	p, err := newPlanFrom(tree, opts, uint64(max(opts.Size, 0))/blockSize)
+	p, err := newPlanOfAtLeast(tree, opts)
 	if err != nil || opts.Size == 0 {
 		return p, err
 	}
@@ -68,9 +66,9 @@ func newPlan(tree *image.Tree, opts Options) (*plan, error) {
 	return p, nil
 }
 
-// newPlanFrom returns the plan of the smallest filesystem of at least from
-// blocks.
-func newPlanFrom(tree *image.Tree, opts Options, from uint64) (*plan, error) {
+// newPlanOfAtLeast returns the plan of the smallest filesystem that is at least
+// as large as opts.Size.
+func newPlanOfAtLeast(tree *image.Tree, opts Options) (*plan, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
@@ -80,7 +78,7 @@ func newPlanFrom(tree *image.Tree, opts Options, from uint64) (*plan, error) {
 		return nil, err
 	}
 	content := p.contentBlocks()
-	p.geo, err = smallestGeometry(from, p.inodesNeeded(), opts, func(g geometry) uint64 {
+	p.geo, err = smallestGeometry(uint64(opts.Size)/blockSize, p.inodesNeeded(), opts, func(g geometry) uint64 {
 		journal := node{runs: []run{{0, g.journalBlocks}}}
 		return g.fixedBlocks() + content + journal.blocksNeeded()
 	})
