@@ -158,10 +158,7 @@ func (m *merger) inode(e *tarball.Entry) *Inode {
 	for _, x := range e.Xattrs {
 		n.Xattrs = append(n.Xattrs, Xattr(x))
 	}
-	switch {
-	case n.IsDir():
-		n.Links = 1
-	case n.IsRegular():
+	if n.IsRegular() {
 		n.Content = m.content(e)
 		n.Order = m.order
 		m.order++
