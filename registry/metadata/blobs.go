@@ -1,0 +1,302 @@
+package metadata
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/cloudlets/cloudlets/blobstore"
+)
+
+var _ blobstore.Index = (*Store)(nil)
+
+// LookupBlob returns the record of a blob, whichever repositories hold it. The
+// error wraps blobstore.ErrNotFound where there is none.
+func (s *Store) LookupBlob(ctx context.Context, d digest.Digest) (blobstore.Record, error) {
+	r := blobstore.Record{Digest: d}
+	err := s.get(ctx, `SELECT size, kind, object_key FROM blobs WHERE digest = $1`,
+		[]any{string(d)}, []any{&r.Size, &r.Kind, &r.Key})
+	if err == nil {
+		r.Needs, err = s.needs(ctx, r)
+	}
+	if err != nil {
+		return blobstore.Record{}, fmt.Errorf("look up blob %s: %w", d, orElse(err, ErrBlobUnknown))
+	}
+	return r, nil
+}
+
+const needsQuery = `SELECT needs FROM blob_needs WHERE digest = $1 ORDER BY position`
+
+// needs returns the blobs that a blob is read from. They never change.
+func (s *Store) needs(ctx context.Context, r blobstore.Record) ([]digest.Digest, error) {
+	if r.Kind == blobstore.Whole {
+		return nil, nil
+	}
+	var needs []digest.Digest
+	var d digest.Digest
+	err := s.list(ctx, needsQuery, []any{string(r.Digest)}, []any{&d}, func() bool {
+		needs = append(needs, d)
+		return true
+	})
+	return needs, err
+}
+
+// Blob returns the record of a blob that a repository holds. The error wraps
+// [ErrBlobUnknown] where it holds none of that digest.
+func (s *Store) Blob(ctx context.Context, repository string, d digest.Digest) (blobstore.Record, error) {
+	r, _, err := s.blob(ctx, repository, d)
+	return r, err
+}
+
+// PromiseBlob is [Store.Blob] for an answer on which a client may decide not to
+// upload the blob: it takes a lease, so that the blob stays at least half of
+// Options.Lease even if nothing refers to it.
+func (s *Store) PromiseBlob(ctx context.Context, repository string, d digest.Digest) (blobstore.Record, error) {
+	r, lease, err := s.blob(ctx, repository, d)
+	// Refreshing late keeps the many readers of a popular blob from queueing to
+	// write one row.
+	if err != nil || lease.Sub(s.options.Clock()) > s.options.Lease/2 {
+		return r, err
+	}
+	err = s.update(ctx, fmt.Sprintf("lease blob %s in %s", d, repository), func(t *tx) error {
+		id, err := t.repository(repository)
+		if err != nil {
+			return err
+		}
+		if held, err := t.holds(id, d); err != nil || !held {
+			return orUnknown(err)
+		}
+		return t.lease(id, d, s.options.Lease)
+	})
+	return r, err
+}
+
+// orUnknown is for a row that was looked for in vain.
+func orUnknown(err error) error {
+	if err == nil {
+		return ErrBlobUnknown
+	}
+	return err
+}
+
+func (s *Store) blob(ctx context.Context, repository string, d digest.Digest) (r blobstore.Record, lease time.Time, err error) {
+	const query = `SELECT b.size, b.kind, b.object_key, COALESCE(l.expires_at, 0)
+		FROM repositories r
+		JOIN repository_blobs rb ON rb.repository_id = r.id
+		JOIN blobs b ON b.digest = rb.digest
+		LEFT JOIN leases l ON l.repository_id = r.id AND l.digest = rb.digest
+		WHERE r.name = $1 AND rb.digest = $2`
+	var expires int64
+	r.Digest = d
+	err = s.get(ctx, query, []any{repository, string(d)}, []any{&r.Size, &r.Kind, &r.Key, &expires})
+	if err == nil {
+		r.Needs, err = s.needs(ctx, r)
+	}
+	if err != nil {
+		return blobstore.Record{}, time.Time{}, fmt.Errorf("look up blob %s in %s: %w", d, repository, orElse(err, ErrBlobUnknown))
+	}
+	return r, timeOf(expires), nil
+}
+
+// Blobs returns the records of up to limit blobs that a repository holds, by
+// digest, from after on. Needs is left out.
+func (s *Store) Blobs(ctx context.Context, repository string, after digest.Digest, limit int) ([]blobstore.Record, error) {
+	const query = `SELECT b.digest, b.size, b.kind, b.object_key
+		FROM repositories r
+		JOIN repository_blobs rb ON rb.repository_id = r.id
+		JOIN blobs b ON b.digest = rb.digest
+		WHERE r.name = $1 AND rb.digest > $2
+		ORDER BY rb.digest LIMIT $3`
+	var records []blobstore.Record
+	var r blobstore.Record
+	err := s.list(ctx, query, []any{repository, string(after), limit}, []any{&r.Digest, &r.Size, &r.Kind, &r.Key}, func() bool {
+		records = append(records, r)
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list blobs of %s: %w", repository, err)
+	}
+	return records, nil
+}
+
+// CommitBlob makes a sealed object stand for its digest and puts the blob in a
+// repository, with a lease. It returns the record that counts: where the digest
+// was there already the older one, and the object of r goes to the trash.
+//
+// upload, if not nil, is the upload that wrote the object and ends with it. The
+// error wraps [ErrConflict] where the upload was changed meanwhile and
+// [ErrBlobUnknown] where a blob that r needs does not exist; the object is then
+// the caller's to remove.
+func (s *Store) CommitBlob(ctx context.Context, repository string, r blobstore.Record, upload *Upload) (blobstore.Record, error) {
+	err := s.update(ctx, fmt.Sprintf("commit blob %s to %s", r.Digest, repository), func(t *tx) error {
+		if upload != nil {
+			if err := t.endUpload(upload); err != nil {
+				return err
+			}
+		}
+		id, err := t.ensureRepository(repository)
+		if err != nil {
+			return err
+		}
+		if r, err = t.record(r); err != nil {
+			return err
+		}
+		return t.link(id, r.Digest, s.options.Lease)
+	})
+	return r, err
+}
+
+// record inserts the record of a blob, or returns the one that is there.
+func (t *tx) record(r blobstore.Record) (blobstore.Record, error) {
+	n, err := t.exec(`INSERT INTO blobs (digest, size, kind, object_key, created, verified_at)
+		VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (digest) DO NOTHING`,
+		string(r.Digest), r.Size, string(r.Kind), r.Key, t.now)
+	if err != nil {
+		return r, err
+	}
+	if n == 0 {
+		return t.older(r)
+	}
+	for i, d := range r.Needs {
+		if err := t.need(r.Digest, i, d); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+func (t *tx) need(d digest.Digest, position int, needs digest.Digest) error {
+	there, err := t.exists(`SELECT 1 FROM blobs WHERE digest = $1`, string(needs))
+	if err != nil {
+		return err
+	}
+	if !there {
+		return fmt.Errorf("it is read from %s: %w", needs, ErrBlobUnknown)
+	}
+	_, err = t.exec(`INSERT INTO blob_needs (digest, position, needs) VALUES ($1, $2, $3)`, string(d), position, string(needs))
+	return err
+}
+
+// older returns the record that stands for a digest already and trashes the
+// object of the newer one.
+func (t *tx) older(newer blobstore.Record) (blobstore.Record, error) {
+	r := blobstore.Record{Digest: newer.Digest}
+	err := t.get(`SELECT size, kind, object_key FROM blobs WHERE digest = $1`,
+		[]any{string(r.Digest)}, []any{&r.Size, &r.Kind, &r.Key})
+	if err != nil {
+		return r, err
+	}
+	var d digest.Digest
+	err = t.list(needsQuery, []any{string(r.Digest)}, []any{&d}, func() bool {
+		r.Needs = append(r.Needs, d)
+		return true
+	})
+	if err != nil || r.Key == newer.Key {
+		return r, err
+	}
+	return r, t.trash(newer.Key, t.now)
+}
+
+// link puts a blob in a repository, with a lease, and lets the manifests there
+// hold it that referred to it in its absence.
+func (t *tx) link(repository int64, d digest.Digest, lease time.Duration) error {
+	n, err := t.exec(`INSERT INTO repository_blobs (repository_id, digest, created) VALUES ($1, $2, $3)
+		ON CONFLICT (repository_id, digest) DO NOTHING`, repository, string(d), t.now)
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		if _, err := t.exec(`UPDATE manifest_refs SET blob = digest
+			WHERE repository_id = $1 AND digest = $2 AND blob IS NULL AND child_id IS NULL`, repository, string(d)); err != nil {
+			return err
+		}
+	}
+	return t.lease(repository, d, lease)
+}
+
+func (t *tx) lease(repository int64, d digest.Digest, lease time.Duration) error {
+	_, err := t.exec(`INSERT INTO leases (repository_id, digest, expires_at) VALUES ($1, $2, $3)
+		ON CONFLICT (repository_id, digest) DO UPDATE SET expires_at = excluded.expires_at`,
+		repository, string(d), t.now+lease.Microseconds())
+	return err
+}
+
+// holds says whether a blob is in a repository.
+func (t *tx) holds(repository int64, d digest.Digest) (bool, error) {
+	return t.exists(`SELECT 1 FROM repository_blobs WHERE repository_id = $1 AND digest = $2`, repository, string(d))
+}
+
+// MountBlob puts a blob that the repository from holds into another one, or, if
+// from is empty, a blob that any repository holds. The error wraps
+// [ErrBlobUnknown] where there is none.
+func (s *Store) MountBlob(ctx context.Context, repository, from string, d digest.Digest) error {
+	return s.update(ctx, fmt.Sprintf("mount blob %s in %s", d, repository), func(t *tx) error {
+		if held, err := t.heldBy(from, d); err != nil || !held {
+			return orUnknown(err)
+		}
+		id, err := t.ensureRepository(repository)
+		if err != nil {
+			return err
+		}
+		return t.link(id, d, s.options.Lease)
+	})
+}
+
+// heldBy says whether a repository holds a blob, or any one if from is empty.
+func (t *tx) heldBy(from string, d digest.Digest) (bool, error) {
+	if from == "" {
+		return t.exists(`SELECT 1 FROM repository_blobs WHERE digest = $1 LIMIT 1`, string(d))
+	}
+	id, err := t.repository(from)
+	if errors.Is(err, ErrRepositoryUnknown) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return t.holds(id, d)
+}
+
+// RemoveBlob takes a blob out of a repository. Its record and bytes stay until
+// they are collected. The error wraps [ErrBlobUnknown] where the repository
+// does not hold it and [ErrInUse] where one of its manifests needs it.
+func (s *Store) RemoveBlob(ctx context.Context, repository string, d digest.Digest) error {
+	return s.update(ctx, fmt.Sprintf("remove blob %s from %s", d, repository), func(t *tx) error {
+		id, err := t.repository(repository)
+		if err != nil {
+			return err
+		}
+		if user, err := t.blobUser(id, d); err != nil || user != "" {
+			return inUse(user, err)
+		}
+		if _, err := t.exec(`DELETE FROM leases WHERE repository_id = $1 AND digest = $2`, id, string(d)); err != nil {
+			return err
+		}
+		n, err := t.exec(`DELETE FROM repository_blobs WHERE repository_id = $1 AND digest = $2`, id, string(d))
+		if err == nil && n == 0 {
+			return ErrBlobUnknown
+		}
+		return err
+	})
+}
+
+// blobUser returns a manifest that refers to a blob, or "".
+func (t *tx) blobUser(repository int64, d digest.Digest) (user string, err error) {
+	err = t.get(`SELECT m.digest FROM manifest_refs f JOIN manifests m ON m.id = f.manifest_id
+		WHERE f.repository_id = $1 AND f.blob = $2 LIMIT 1`, []any{repository, string(d)}, []any{&user})
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return user, err
+}
+
+func inUse(user string, err error) error {
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("manifest %s refers to it: %w", user, ErrInUse)
+}

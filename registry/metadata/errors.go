@@ -1,0 +1,44 @@
+package metadata
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/cloudlets/cloudlets/blobstore"
+)
+
+// Errors that callers decide on. Those about what does not exist wrap
+// blobstore.ErrNotFound.
+var (
+	ErrRepositoryUnknown = fmt.Errorf("repository %w", blobstore.ErrNotFound)
+	ErrManifestUnknown   = fmt.Errorf("manifest %w", blobstore.ErrNotFound)
+	ErrBlobUnknown       = fmt.Errorf("blob %w", blobstore.ErrNotFound)
+	ErrUploadUnknown     = fmt.Errorf("upload %w", blobstore.ErrNotFound)
+	ErrRenderUnknown     = fmt.Errorf("render %w", blobstore.ErrNotFound)
+
+	// ErrConflict says that somebody else changed the upload meanwhile.
+	ErrConflict = errors.New("changed meanwhile")
+	// ErrInUse says that a manifest of the repository refers to the blob.
+	ErrInUse = errors.New("in use")
+	// ErrLocked says that another process has the database open.
+	ErrLocked = errors.New("in use by another process")
+)
+
+// MissingError says which blobs a manifest refers to that its repository does
+// not hold. It wraps [ErrBlobUnknown].
+type MissingError struct {
+	Digests []digest.Digest
+}
+
+func (e *MissingError) Error() string {
+	names := make([]string, len(e.Digests))
+	for i, d := range e.Digests {
+		names[i] = d.String()
+	}
+	return "the repository does not hold the blobs " + strings.Join(names, ", ")
+}
+
+func (e *MissingError) Unwrap() error { return ErrBlobUnknown }

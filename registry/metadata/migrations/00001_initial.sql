@@ -1,0 +1,139 @@
+-- Types in braces are the dialect's: {id} a row number the database chooses,
+-- {name} text that sorts bytewise, {bytes} a byte string. Times are microseconds
+-- since 1970-01-01T00:00:00Z.
+
+CREATE TABLE repositories (
+    id      {id},
+    name    {name} NOT NULL UNIQUE,
+    created BIGINT NOT NULL
+);
+
+-- How each blob is kept: blobstore.Record.
+CREATE TABLE blobs (
+    digest      {name} NOT NULL PRIMARY KEY,
+    size        BIGINT NOT NULL CHECK (size >= 0),
+    kind        TEXT   NOT NULL,
+    object_key  TEXT   NOT NULL UNIQUE,
+    created     BIGINT NOT NULL,
+    verified_at BIGINT NOT NULL
+);
+
+-- The blobs that a map or a view of frames is read from.
+CREATE TABLE blob_needs (
+    digest   {name} NOT NULL REFERENCES blobs (digest) ON DELETE CASCADE,
+    position BIGINT NOT NULL,
+    needs    {name} NOT NULL REFERENCES blobs (digest) ON DELETE RESTRICT,
+    PRIMARY KEY (digest, position)
+);
+CREATE INDEX blob_needs_needs ON blob_needs (needs);
+
+-- The blobs that can be pulled from a repository.
+CREATE TABLE repository_blobs (
+    repository_id BIGINT NOT NULL REFERENCES repositories (id) ON DELETE RESTRICT,
+    digest        {name} NOT NULL REFERENCES blobs (digest) ON DELETE RESTRICT,
+    created       BIGINT NOT NULL,
+    PRIMARY KEY (repository_id, digest)
+);
+CREATE INDEX repository_blobs_digest ON repository_blobs (digest);
+
+-- Promises: a client was told that it need not upload the blob.
+CREATE TABLE leases (
+    repository_id BIGINT NOT NULL,
+    digest        {name} NOT NULL,
+    expires_at    BIGINT NOT NULL,
+    PRIMARY KEY (repository_id, digest),
+    FOREIGN KEY (repository_id, digest) REFERENCES repository_blobs (repository_id, digest) ON DELETE RESTRICT
+);
+CREATE INDEX leases_expires_at ON leases (expires_at);
+
+-- Manifests, byte for byte as pushed. The subject may be one that does not exist.
+CREATE TABLE manifests (
+    id            {id},
+    repository_id BIGINT NOT NULL REFERENCES repositories (id) ON DELETE RESTRICT,
+    digest        {name} NOT NULL,
+    media_type    TEXT   NOT NULL,
+    artifact_type TEXT   NOT NULL,
+    subject       {name} NOT NULL,
+    size          BIGINT NOT NULL,
+    created       BIGINT NOT NULL,
+    raw           {bytes} NOT NULL,
+    UNIQUE (repository_id, digest)
+);
+CREATE INDEX manifests_subject ON manifests (repository_id, subject, digest) WHERE subject <> '';
+
+-- What a manifest refers to. blob and child_id are NULL for content that the
+-- repository does not hold: layers that may not be distributed, platforms that
+-- a sparse index leaves out.
+CREATE TABLE manifest_refs (
+    manifest_id   BIGINT NOT NULL REFERENCES manifests (id) ON DELETE CASCADE,
+    position      BIGINT NOT NULL,
+    repository_id BIGINT NOT NULL,
+    kind          TEXT   NOT NULL,
+    digest        {name} NOT NULL,
+    blob          {name},
+    child_id      BIGINT REFERENCES manifests (id) ON DELETE SET NULL,
+    PRIMARY KEY (manifest_id, position),
+    FOREIGN KEY (repository_id, blob) REFERENCES repository_blobs (repository_id, digest) ON DELETE RESTRICT
+);
+CREATE INDEX manifest_refs_digest ON manifest_refs (repository_id, digest);
+CREATE INDEX manifest_refs_blob ON manifest_refs (repository_id, blob);
+CREATE INDEX manifest_refs_child ON manifest_refs (child_id);
+
+CREATE TABLE tags (
+    repository_id BIGINT NOT NULL REFERENCES repositories (id) ON DELETE RESTRICT,
+    name          {name} NOT NULL,
+    manifest_id   BIGINT NOT NULL REFERENCES manifests (id) ON DELETE RESTRICT,
+    updated       BIGINT NOT NULL,
+    PRIMARY KEY (repository_id, name)
+);
+CREATE INDEX tags_manifest ON tags (manifest_id);
+
+-- Every change of a tag. An empty digest is a deletion, an empty previous one a
+-- tag that was new.
+CREATE TABLE tag_events (
+    id            {id},
+    repository_id BIGINT NOT NULL REFERENCES repositories (id) ON DELETE RESTRICT,
+    tag           {name} NOT NULL,
+    digest        {name} NOT NULL,
+    previous      {name} NOT NULL,
+    actor         TEXT   NOT NULL,
+    at            BIGINT NOT NULL
+);
+CREATE INDEX tag_events_tag ON tag_events (repository_id, tag, id);
+
+-- Unfinished uploads: blobstore.Upload. version counts the changes.
+CREATE TABLE uploads (
+    id            {name} NOT NULL PRIMARY KEY,
+    repository_id BIGINT NOT NULL REFERENCES repositories (id) ON DELETE RESTRICT,
+    object_key    TEXT   NOT NULL UNIQUE,
+    written       BIGINT NOT NULL,
+    algorithm     TEXT   NOT NULL,
+    hash_state    {bytes} NOT NULL,
+    version       BIGINT NOT NULL,
+    created       BIGINT NOT NULL,
+    expires_at    BIGINT NOT NULL
+);
+CREATE INDEX uploads_expires_at ON uploads (expires_at);
+
+-- Objects that nothing refers to any more, to be removed once not_before has
+-- passed.
+CREATE TABLE trash (
+    object_key TEXT   NOT NULL PRIMARY KEY,
+    not_before BIGINT NOT NULL
+);
+CREATE INDEX trash_not_before ON trash (not_before);
+
+-- What was rendered: the derivation key tells the image, the format, the
+-- parameters and the converter's version apart.
+CREATE TABLE renders (
+    repository_id BIGINT NOT NULL REFERENCES repositories (id) ON DELETE RESTRICT,
+    derivation    {name} NOT NULL,
+    manifest_id   BIGINT NOT NULL REFERENCES manifests (id) ON DELETE CASCADE,
+    blob          {name} NOT NULL,
+    parameters    TEXT   NOT NULL,
+    created       BIGINT NOT NULL,
+    PRIMARY KEY (repository_id, derivation),
+    FOREIGN KEY (repository_id, blob) REFERENCES repository_blobs (repository_id, digest) ON DELETE RESTRICT
+);
+CREATE INDEX renders_manifest ON renders (manifest_id);
+CREATE INDEX renders_blob ON renders (repository_id, blob);

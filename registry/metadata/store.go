@@ -1,0 +1,236 @@
+package metadata
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Defaults of [Options].
+const (
+	DefaultLease  = 24 * time.Hour
+	DefaultUpload = 24 * time.Hour
+)
+
+// Options are what a store may be opened with.
+type Options struct {
+	// Clock tells the time; nil is time.Now.
+	Clock func() time.Time
+	// Lease is how long a client may rely on being told that it need not upload
+	// a blob; zero is DefaultLease.
+	Lease time.Duration
+	// Upload is how long an upload is kept after it was last written to; zero
+	// is DefaultUpload.
+	Upload time.Duration
+}
+
+// Store is the metadata of one registry. It is used by any number of
+// goroutines.
+type Store struct {
+	dialect dialect
+	options Options
+	writer  *pool
+	reader  *pool
+	closers []io.Closer
+}
+
+func newStore(d dialect, o Options) *Store {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Lease == 0 {
+		o.Lease = DefaultLease
+	}
+	if o.Upload == 0 {
+		o.Upload = DefaultUpload
+	}
+	return &Store{dialect: d, options: o}
+}
+
+// Close closes the database. No method may be running.
+func (s *Store) Close() error {
+	var errs []error
+	for _, c := range slices.Backward(s.closers) {
+		errs = append(errs, c.Close())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+// Ping says whether the database answers.
+func (s *Store) Ping(ctx context.Context) error { return s.reader.db.PingContext(ctx) }
+
+// now returns the time in microseconds since 1970.
+func (s *Store) now() int64 { return s.options.Clock().UnixMicro() }
+
+// pool is a database with its prepared statements.
+type pool struct {
+	db    *sql.DB
+	stmts sync.Map // query → *sql.Stmt
+}
+
+// stmt returns the prepared statement of a query that is a constant.
+func (p *pool) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+	if st, ok := p.stmts.Load(query); ok {
+		return st.(*sql.Stmt), nil
+	}
+	st, err := p.db.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if first, loaded := p.stmts.LoadOrStore(query, st); loaded {
+		return first.(*sql.Stmt), st.Close()
+	}
+	return st, nil
+}
+
+// get runs a query for one row outside of a transaction. It returns
+// sql.ErrNoRows where there is none.
+//
+// The query is not cancelled: one that reads a row by its key is over sooner
+// than the machinery to interrupt it is set up.
+func (s *Store) get(ctx context.Context, query string, args, dest []any) error {
+	ctx = context.WithoutCancel(ctx)
+	st, err := s.reader.stmt(ctx, query)
+	if err != nil {
+		return err
+	}
+	return st.QueryRowContext(ctx, args...).Scan(dest...)
+}
+
+// list runs a query for rows outside of a transaction, calling each after every
+// row was scanned into dest, until each returns false.
+func (s *Store) list(ctx context.Context, query string, args, dest []any, each func() bool) error {
+	st, err := s.reader.stmt(ctx, query)
+	if err != nil {
+		return err
+	}
+	rows, err := st.QueryContext(ctx, args...)
+	if err != nil {
+		return err
+	}
+	return scanAll(rows, dest, each)
+}
+
+func scanAll(rows *sql.Rows, dest []any, each func() bool) (err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return err
+		}
+		if !each() {
+			return nil
+		}
+	}
+	return rows.Err()
+}
+
+// tx is a transaction that writes.
+type tx struct {
+	ctx  context.Context
+	sql  *sql.Tx
+	pool *pool
+	now  int64    // microseconds since 1970, the same for the whole transaction
+	once []string // queries that were not prepared yet
+}
+
+// update runs f in a transaction: all of it, or nothing where f returns an
+// error. An error is told with what was being done.
+func (s *Store) update(ctx context.Context, what string, f func(*tx) error) (err error) {
+	begun, err := s.writer.db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	t := &tx{ctx: ctx, sql: begun, pool: s.writer, now: s.now()}
+	if err := f(t); err != nil {
+		if undo := begun.Rollback(); undo != nil && !errors.Is(undo, sql.ErrTxDone) {
+			err = errors.Join(err, undo)
+		}
+		return fmt.Errorf("%s: %w", what, s.dialect.translate(err))
+	}
+	if err := begun.Commit(); err != nil {
+		return fmt.Errorf("%s: commit: %w", what, s.dialect.translate(err))
+	}
+	t.remember()
+	return nil
+}
+
+// remember prepares what the transaction had to prepare for itself, for the
+// next ones: there may be one connection only, so it has to wait until the end.
+func (t *tx) remember() {
+	for _, query := range t.once {
+		if _, err := t.pool.stmt(context.WithoutCancel(t.ctx), query); err != nil {
+			return // the next transaction prepares it again
+		}
+	}
+}
+
+// exec runs a statement and returns how many rows it changed.
+func (t *tx) exec(query string, args ...any) (int64, error) {
+	st, err := t.stmt(query)
+	if err != nil {
+		return 0, err
+	}
+	r, err := st.ExecContext(t.ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+// get reads one row. It returns sql.ErrNoRows where there is none.
+func (t *tx) get(query string, args, dest []any) error {
+	st, err := t.stmt(query)
+	if err != nil {
+		return err
+	}
+	return st.QueryRowContext(t.ctx, args...).Scan(dest...)
+}
+
+// list reads rows, calling each after every row was scanned into dest. each
+// must not use the transaction.
+func (t *tx) list(query string, args, dest []any, each func() bool) error {
+	st, err := t.stmt(query)
+	if err != nil {
+		return err
+	}
+	rows, err := st.QueryContext(t.ctx, args...)
+	if err != nil {
+		return err
+	}
+	return scanAll(rows, dest, each)
+}
+
+// exists says whether a query gives a row.
+func (t *tx) exists(query string, args ...any) (bool, error) {
+	var one int
+	err := t.get(query, args, []any{&one})
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// stmt returns the prepared statement of a query that is a constant.
+func (t *tx) stmt(query string) (*sql.Stmt, error) {
+	if st, ok := t.pool.stmts.Load(query); ok {
+		return t.sql.StmtContext(t.ctx, st.(*sql.Stmt)), nil
+	}
+	t.once = append(t.once, query)
+	return t.sql.PrepareContext(t.ctx, query)
+}
+
+// orElse replaces the error of a query that found no row.
+func orElse(err, missing error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return missing
+	}
+	return err
+}
+
+func timeOf(micro int64) time.Time { return time.UnixMicro(micro).UTC() }

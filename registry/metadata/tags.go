@@ -1,0 +1,104 @@
+package metadata
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// TagEvent is one change of a tag.
+type TagEvent struct {
+	Tag      string
+	Digest   digest.Digest // what the tag points to since; empty if it was deleted
+	Previous digest.Digest // what it pointed to before; empty if it was new
+	Actor    string
+	At       time.Time
+}
+
+// setTag points a tag to a manifest.
+func (t *tx) setTag(repo int64, tag string, manifest int64, d digest.Digest, actor string) error {
+	var previous digest.Digest
+	err := t.get(`SELECT m.digest FROM tags t JOIN manifests m ON m.id = t.manifest_id
+		WHERE t.repository_id = $1 AND t.name = $2`, []any{repo, tag}, []any{&previous})
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	if previous == d {
+		return nil
+	}
+	_, err = t.exec(`INSERT INTO tags (repository_id, name, manifest_id, updated) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (repository_id, name) DO UPDATE SET manifest_id = excluded.manifest_id, updated = excluded.updated`,
+		repo, tag, manifest, t.now)
+	if err != nil {
+		return err
+	}
+	return t.tagEvent(repo, TagEvent{Tag: tag, Digest: d, Previous: previous, Actor: actor})
+}
+
+func (t *tx) tagEvent(repo int64, e TagEvent) error {
+	_, err := t.exec(`INSERT INTO tag_events (repository_id, tag, digest, previous, actor, at) VALUES ($1, $2, $3, $4, $5, $6)`,
+		repo, e.Tag, string(e.Digest), string(e.Previous), e.Actor, t.now)
+	return err
+}
+
+func (t *tx) deleteTag(repo int64, tag string, previous digest.Digest, actor string) error {
+	if _, err := t.exec(`DELETE FROM tags WHERE repository_id = $1 AND name = $2`, repo, tag); err != nil {
+		return err
+	}
+	return t.tagEvent(repo, TagEvent{Tag: tag, Previous: previous, Actor: actor})
+}
+
+// DeleteTag removes a tag and leaves its manifest. The error wraps
+// [ErrManifestUnknown] where there is no such tag.
+func (s *Store) DeleteTag(ctx context.Context, repository, tag, actor string) error {
+	return s.update(ctx, fmt.Sprintf("delete tag %s from %s", tag, repository), func(t *tx) error {
+		var repo int64
+		var d digest.Digest
+		err := t.get(`SELECT t.repository_id, m.digest
+			FROM repositories r JOIN tags t ON t.repository_id = r.id JOIN manifests m ON m.id = t.manifest_id
+			WHERE r.name = $1 AND t.name = $2`, []any{repository, tag}, []any{&repo, &d})
+		if err != nil {
+			return orElse(err, ErrManifestUnknown)
+		}
+		return t.deleteTag(repo, tag, d, actor)
+	})
+}
+
+// Tags returns up to limit tags of a repository, sorted bytewise, from after on.
+// The error wraps [ErrRepositoryUnknown] where there is no such repository.
+func (s *Store) Tags(ctx context.Context, repository, after string, limit int) ([]string, error) {
+	id, err := s.repositoryID(ctx, repository)
+	if err != nil {
+		return nil, fmt.Errorf("list tags of %s: %w", repository, err)
+	}
+	tags, err := s.names(ctx, `SELECT name FROM tags WHERE repository_id = $1 AND name > $2 ORDER BY name LIMIT $3`, id, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list tags of %s: %w", repository, err)
+	}
+	return tags, nil
+}
+
+// TagHistory returns the last limit changes of a tag, the newest first. It
+// outlives the tag.
+func (s *Store) TagHistory(ctx context.Context, repository, tag string, limit int) ([]TagEvent, error) {
+	const query = `SELECT e.digest, e.previous, e.actor, e.at
+		FROM repositories r JOIN tag_events e ON e.repository_id = r.id
+		WHERE r.name = $1 AND e.tag = $2
+		ORDER BY e.id DESC LIMIT $3`
+	var events []TagEvent
+	e := TagEvent{Tag: tag}
+	var at int64
+	err := s.list(ctx, query, []any{repository, tag, limit}, []any{&e.Digest, &e.Previous, &e.Actor, &at}, func() bool {
+		e.At = timeOf(at)
+		events = append(events, e)
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("history of tag %s in %s: %w", tag, repository, err)
+	}
+	return events, nil
+}

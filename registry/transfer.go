@@ -1,0 +1,158 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/cloudlets/cloudlets/extent"
+)
+
+const (
+	// bufferSize is how many bytes move at a time where the kernel does not
+	// move them alone.
+	bufferSize = 256 << 10
+	// sendSize is how many bytes the kernel is asked to send at a time: the
+	// idle timeout runs for each.
+	sendSize = 1 << 20
+)
+
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
+// readError is an error of the client's side of a transfer, to be told from
+// one of storage.
+type readError struct{ err error }
+
+func (e *readError) Error() string { return "receive: " + e.err.Error() }
+func (e *readError) Unwrap() error { return e.err }
+
+// receive copies the body of a request to dst. It calls save, if not nil, after
+// every so many bytes. It returns a *readError where the client failed.
+func (s *Server) receive(w http.ResponseWriter, r *http.Request, dst io.Writer, every int64, save func() error) error {
+	buffer := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buffer)
+	body := s.body(w, r)
+	var unsaved int64
+	for {
+		n, err := body.Read(buffer[:])
+		if n > 0 {
+			if _, err := dst.Write(buffer[:n]); err != nil {
+				return err
+			}
+			unsaved += int64(n)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return &readError{err}
+		}
+		if save != nil && unsaved >= every {
+			unsaved = 0
+			if err := save(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// copyObject copies all of a blob.
+func copyObject(dst io.Writer, blob extent.Blob) error {
+	buffer := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buffer)
+	_, err := io.CopyBuffer(dst, io.NewSectionReader(blob, 0, blob.Size()), buffer[:])
+	return err
+}
+
+// body returns the body of a request, to be read with the idle timeout.
+func (s *Server) body(w http.ResponseWriter, r *http.Request) io.Reader {
+	return &idleReader{r: r.Body, control: http.NewResponseController(w), idle: s.idle}
+}
+
+// idleReader puts off the connection's read deadline before every read.
+type idleReader struct {
+	r       io.Reader
+	control *http.ResponseController
+	idle    time.Duration
+}
+
+func (i *idleReader) Read(p []byte) (int, error) {
+	if err := i.control.SetReadDeadline(time.Now().Add(i.idle)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return 0, err
+	}
+	return i.r.Read(p)
+}
+
+// osFile is what the kernel can send from by itself, such as an *os.File.
+type osFile interface {
+	io.ReadSeeker
+	syscall.Conn
+}
+
+// send writes the span of a blob to w. The header was written before.
+func (s *Server) send(ctx context.Context, w http.ResponseWriter, blob extent.Blob, part span) error {
+	out := &idleWriter{w: w, control: http.NewResponseController(w), idle: s.idle}
+	defer out.done()
+	if f, ok := blob.(osFile); ok {
+		return out.sendFile(ctx, f, part)
+	}
+	if from, ok := blob.(io.WriterTo); ok && part.length() == blob.Size() {
+		_, err := from.WriteTo(out)
+		return err
+	}
+	buffer := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buffer)
+	_, err := io.CopyBuffer(out, io.NewSectionReader(blob, part.first, part.length()), buffer[:])
+	return err
+}
+
+// idleWriter puts off the connection's write deadline before every write.
+type idleWriter struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	idle    time.Duration
+}
+
+func (i *idleWriter) Write(p []byte) (int, error) {
+	if err := i.extend(); err != nil {
+		return 0, err
+	}
+	return i.w.Write(p)
+}
+
+func (i *idleWriter) extend() error {
+	err := i.control.SetWriteDeadline(time.Now().Add(i.idle))
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
+	}
+	return err
+}
+
+// done lifts the deadline, which would go on to the connection's next request.
+func (i *idleWriter) done() { _ = i.control.SetWriteDeadline(time.Time{}) }
+
+// sendFile lets the kernel send the span of a file (sendfile(2)), which net/http
+// does where it is given a file or a LimitedReader of one and nothing around it.
+func (i *idleWriter) sendFile(ctx context.Context, f osFile, part span) error {
+	if _, err := f.Seek(part.first, io.SeekStart); err != nil {
+		return err
+	}
+	for left := part.length(); left > 0; {
+		if err := errors.Join(ctx.Err(), i.extend()); err != nil {
+			return err
+		}
+		n, err := io.Copy(i.w, &io.LimitedReader{R: f, N: min(left, sendSize)})
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return io.ErrUnexpectedEOF
+		}
+		left -= n
+	}
+	return nil
+}

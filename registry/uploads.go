@@ -1,0 +1,391 @@
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/cloudlets/cloudlets/blobstore"
+	"github.com/cloudlets/cloudlets/registry/metadata"
+)
+
+// postUpload begins an upload, stores a blob that comes with the request, or
+// mounts one from another repository.
+func (s *Server) postUpload(w http.ResponseWriter, r *http.Request, rt route) error {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return uploadInvalid("the query is not valid: %v", err)
+	}
+	if q.Has("mount") {
+		mounted, err := s.mount(w, r, rt, q)
+		if mounted || err != nil {
+			return err
+		}
+	}
+	if q.Has("digest") {
+		return s.postBlob(w, r, rt, q.Get("digest"))
+	}
+	return s.beginUpload(w, r, rt, q)
+}
+
+// mount mounts a blob, and says whether there was one to mount. If not, the
+// specification wants an upload begun.
+func (s *Server) mount(w http.ResponseWriter, r *http.Request, rt route, q url.Values) (bool, error) {
+	d, err := parseDigest(q.Get("mount"))
+	if err != nil {
+		return false, err
+	}
+	from := q.Get("from")
+	if from != "" {
+		if err := checkName(from); err != nil {
+			return false, err
+		}
+	}
+	err = s.meta.MountBlob(r.Context(), rt.name, from, d)
+	if errors.Is(err, metadata.ErrBlobUnknown) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	answerBlobCreated(w, rt.name, d)
+	return true, nil
+}
+
+// postBlob stores the blob that is the body of the request.
+func (s *Server) postBlob(w http.ResponseWriter, r *http.Request, rt route, text string) error {
+	d, err := parseDigest(text)
+	if err != nil {
+		return err
+	}
+	writer, err := s.blobs.Create(r.Context(), d.Algorithm())
+	if err != nil {
+		return err
+	}
+	err = s.receive(w, r, writer, 0, nil)
+	var record blobstore.Record
+	if err == nil {
+		record, err = writer.Seal(r.Context(), d)
+	}
+	if err != nil {
+		return errors.Join(received(err), s.discard(r.Context(), writer))
+	}
+	if err := s.commit(r.Context(), rt.name, record, nil); err != nil {
+		return err
+	}
+	answerBlobCreated(w, rt.name, d)
+	return nil
+}
+
+// discard removes what an unsealed writer has written.
+func (s *Server) discard(ctx context.Context, writer *blobstore.Writer) error {
+	return errors.Join(writer.Close(), s.blobs.Remove(context.WithoutCancel(ctx), writer.Key()))
+}
+
+// commit makes a sealed blob visible. A client that goes away does not stop it:
+// its bytes are here.
+func (s *Server) commit(ctx context.Context, name string, record blobstore.Record, upload *metadata.Upload) error {
+	ctx = context.WithoutCancel(ctx)
+	kept, err := s.meta.CommitBlob(ctx, name, record, upload)
+	if err != nil {
+		return errors.Join(err, s.blobs.Remove(ctx, record.Key))
+	}
+	if kept.Key != record.Key {
+		// The record of the loser is in the trash; removing it now saves space,
+		// and the janitor does it if this fails.
+		return s.blobs.Remove(ctx, record.Key)
+	}
+	return nil
+}
+
+// beginUpload begins an upload whose bytes come with later requests.
+func (s *Server) beginUpload(w http.ResponseWriter, r *http.Request, rt route, q url.Values) error {
+	algorithm := digest.Canonical
+	if text := q.Get("digest-algorithm"); text != "" {
+		var err error
+		if algorithm, err = parseAlgorithm(text); err != nil {
+			return err
+		}
+	}
+	state, err := s.createObject(r.Context(), algorithm)
+	if err != nil {
+		return err
+	}
+	u, err := s.meta.CreateUpload(r.Context(), rt.name, rand.Text(), state)
+	if err != nil {
+		return errors.Join(err, s.blobs.Remove(context.WithoutCancel(r.Context()), state.Key))
+	}
+	setUploadHeader(w, u)
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+// createObject begins an object and returns its state: empty.
+func (s *Server) createObject(ctx context.Context, algorithm digest.Algorithm) (blobstore.Upload, error) {
+	writer, err := s.blobs.Create(ctx, algorithm)
+	if err != nil {
+		return blobstore.Upload{}, err
+	}
+	state, err := writer.State()
+	if err != nil {
+		return blobstore.Upload{}, errors.Join(err, s.discard(ctx, writer))
+	}
+	return state, writer.Close()
+}
+
+// getUpload says how far an upload has come.
+func (s *Server) getUpload(w http.ResponseWriter, r *http.Request, rt route) error {
+	u, err := s.meta.Upload(r.Context(), rt.name, rt.reference)
+	if err != nil {
+		return err
+	}
+	setUploadHeader(w, u)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// patchUpload appends the body of the request to an upload.
+func (s *Server) patchUpload(w http.ResponseWriter, r *http.Request, rt route) error {
+	u, release, err := s.lockUpload(r, rt)
+	if err != nil {
+		return err
+	}
+	defer release()
+	writer, err := s.appendBody(w, r, u)
+	if err != nil {
+		return err
+	}
+	if err := writer.Close(); err != nil {
+		return err
+	}
+	setUploadHeader(w, *u)
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+// putUpload ends an upload, after a last chunk if the request has a body.
+func (s *Server) putUpload(w http.ResponseWriter, r *http.Request, rt route) error {
+	d, err := parseDigest(r.URL.Query().Get("digest"))
+	if err != nil {
+		return err
+	}
+	u, release, err := s.lockUpload(r, rt)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if u.State.Offset == 0 && u.State.Algorithm != d.Algorithm() {
+		if err := s.restart(r.Context(), u, d.Algorithm()); err != nil {
+			return err
+		}
+	}
+	writer, err := s.appendBody(w, r, u)
+	if err != nil {
+		return err
+	}
+	record, err := s.seal(r.Context(), writer, d)
+	if err != nil {
+		return errors.Join(err, s.cancel(r.Context(), u))
+	}
+	if err := s.commit(r.Context(), rt.name, record, u); err != nil {
+		return err
+	}
+	answerBlobCreated(w, rt.name, d)
+	return nil
+}
+
+// deleteUpload cancels an upload.
+func (s *Server) deleteUpload(w http.ResponseWriter, r *http.Request, rt route) error {
+	u, release, err := s.lockUpload(r, rt)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := s.cancel(r.Context(), u); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// lockUpload returns the upload a request is about, which no other request of
+// this process touches until release is called.
+func (s *Server) lockUpload(r *http.Request, rt route) (u *metadata.Upload, release func(), err error) {
+	release, err = s.uploadLocks.acquire(r.Context(), rt.reference)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, err := s.meta.Upload(r.Context(), rt.name, rt.reference)
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	return &found, release, nil
+}
+
+// saveEvery is how many bytes of one request are received between two saves of
+// the upload's state: how much is lost at most when the server dies.
+const saveEvery = 64 << 20
+
+// appendBody appends the body of a request to an upload, saves its state, and
+// returns its writer, open. What was received of a body that breaks off is
+// kept, for the client to go on.
+func (s *Server) appendBody(w http.ResponseWriter, r *http.Request, u *metadata.Upload) (*blobstore.Writer, error) {
+	chunk, err := checkChunk(w, r, u)
+	if err != nil {
+		return nil, err
+	}
+	writer, err := s.blobs.Resume(r.Context(), u.State)
+	if errors.Is(err, blobstore.ErrNotFound) {
+		return nil, errors.Join(metadata.ErrUploadUnknown, err, s.cancel(r.Context(), u))
+	}
+	if err != nil {
+		return nil, err
+	}
+	before := writer.Size()
+	save := func() error { return s.saveUpload(r.Context(), u, writer) }
+	err = s.receive(w, r, writer, saveEvery, save)
+	var broken *readError
+	switch {
+	case errors.Is(err, metadata.ErrConflict): // the object is another node's now
+		return nil, errors.Join(err, writer.Close())
+	case err != nil && !errors.As(err, &broken):
+		return nil, errors.Join(err, writer.Close(), s.cancel(r.Context(), u))
+	case err == nil && chunk != nil && writer.Size()-before != chunk.length():
+		err = uploadInvalid("the chunk has %d bytes, its Content-Range says %d", writer.Size()-before, chunk.length())
+		return nil, errors.Join(err, writer.Close()) // the state stays what it was
+	}
+	// A PUT that got here is about to be sealed: its row goes, so what is in it
+	// does not matter any more.
+	if err != nil || r.Method == http.MethodPatch {
+		if unsaved := save(); unsaved != nil {
+			err = errors.Join(err, unsaved)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(received(err), writer.Close())
+	}
+	return writer, nil
+}
+
+// checkChunk compares where a chunk says that it begins with where the upload
+// stands. It returns nil for a request without Content-Range.
+func checkChunk(w http.ResponseWriter, r *http.Request, u *metadata.Upload) (*span, error) {
+	header := r.Header.Get("Content-Range")
+	if header == "" {
+		return nil, nil
+	}
+	chunk, err := parseContentRange(header)
+	if err != nil {
+		return nil, err
+	}
+	if chunk.first != u.State.Offset {
+		setUploadHeader(w, *u)
+		return nil, &Error{Status: http.StatusRequestedRangeNotSatisfiable, Code: CodeBlobUploadInvalid,
+			Message: fmt.Sprintf("the chunk begins at %d, the upload goes on at %d: chunks must come in order", chunk.first, u.State.Offset)}
+	}
+	if n := r.ContentLength; n >= 0 && n != chunk.length() {
+		return nil, &Error{Status: http.StatusBadRequest, Code: CodeSizeInvalid,
+			Message: fmt.Sprintf("the chunk has %d bytes, its Content-Range %q says %d", n, header, chunk.length())}
+	}
+	return &chunk, nil
+}
+
+// saveUpload saves the state of an upload, even if its client went away.
+func (s *Server) saveUpload(ctx context.Context, u *metadata.Upload, writer *blobstore.Writer) error {
+	state, err := writer.State()
+	if err != nil {
+		return err
+	}
+	return s.meta.SaveUpload(context.WithoutCancel(ctx), u, state)
+}
+
+// received turns an error of the client's side into its answer.
+func received(err error) error {
+	var broken *readError
+	if !errors.As(err, &broken) {
+		return err
+	}
+	return &Error{Status: http.StatusBadRequest, Code: CodeBlobUploadInvalid, Cause: err,
+		Message: fmt.Sprintf("the request broke off: %v; ask for the upload's status and go on from there", broken.err)}
+}
+
+// cancel ends an upload and removes what it has written, even if its client
+// went away. The bytes go first: on a full disk the transaction may need their
+// place.
+func (s *Server) cancel(ctx context.Context, u *metadata.Upload) error {
+	ctx = context.WithoutCancel(ctx)
+	return errors.Join(s.blobs.Remove(ctx, u.State.Key), s.meta.CancelUpload(ctx, u))
+}
+
+// restart gives an upload that is still empty an object with another digest
+// algorithm: the client did not say at first which one it would use.
+func (s *Server) restart(ctx context.Context, u *metadata.Upload, algorithm digest.Algorithm) error {
+	old := u.State.Key
+	state, err := s.createObject(ctx, algorithm)
+	if err != nil {
+		return err
+	}
+	if err := s.meta.SaveUpload(ctx, u, state); err != nil {
+		return errors.Join(err, s.blobs.Remove(context.WithoutCancel(ctx), state.Key))
+	}
+	return s.blobs.Remove(ctx, old)
+}
+
+// seal makes a blob durable under its digest. Where the digest is of another
+// algorithm than was computed on the way in, the blob is read once more.
+func (s *Server) seal(ctx context.Context, writer *blobstore.Writer, d digest.Digest) (blobstore.Record, error) {
+	ctx = context.WithoutCancel(ctx)
+	if writer.Digest().Algorithm() == d.Algorithm() {
+		return writer.Seal(ctx, d)
+	}
+	first, err := writer.Seal(ctx, "")
+	if err != nil {
+		return blobstore.Record{}, err
+	}
+	record, err := s.rehash(ctx, first, d)
+	return record, errors.Join(err, s.blobs.Remove(ctx, first.Key))
+}
+
+// rehash stores a sealed object once more, under a digest of another algorithm.
+func (s *Server) rehash(ctx context.Context, from blobstore.Record, d digest.Digest) (_ blobstore.Record, err error) {
+	object, err := s.blobs.OpenRecord(ctx, from)
+	if err != nil {
+		return blobstore.Record{}, err
+	}
+	defer func() { err = errors.Join(err, object.Close()) }()
+	writer, err := s.blobs.Create(ctx, d.Algorithm())
+	if err != nil {
+		return blobstore.Record{}, err
+	}
+	if err := copyObject(writer, object); err != nil {
+		return blobstore.Record{}, errors.Join(err, s.discard(ctx, writer))
+	}
+	record, err := writer.Seal(ctx, d)
+	if err != nil {
+		return blobstore.Record{}, errors.Join(err, s.discard(ctx, writer))
+	}
+	return record, nil
+}
+
+// setUploadHeader says how far an upload has come. The specification has no way
+// to say that nothing was received; all registries answer 0-0.
+func setUploadHeader(w http.ResponseWriter, u metadata.Upload) {
+	h := w.Header()
+	h.Set("Location", "/v2/"+u.Repository+"/blobs/uploads/"+u.ID)
+	h.Set("Range", "0-"+strconv.FormatInt(max(u.State.Offset-1, 0), 10))
+	h[headerUploadID] = []string{u.ID}
+}
+
+func answerBlobCreated(w http.ResponseWriter, name string, d digest.Digest) {
+	h := w.Header()
+	h.Set("Location", "/v2/"+name+"/blobs/"+string(d))
+	h[headerDigest] = []string{string(d)}
+	w.WriteHeader(http.StatusCreated)
+}
