@@ -1,0 +1,297 @@
+package qcow2
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/cloudlets/cloudlets/extent"
+)
+
+// Errors that Open wraps.
+var (
+	// ErrFormat says that the bytes are not a sound qcow2 file.
+	ErrFormat = errors.New("not a sound qcow2 file")
+	// ErrUnsupported says that the file uses a feature that is refused, because
+	// it leads out of the file or because nothing here reads it.
+	ErrUnsupported = errors.New("qcow2 feature refused")
+)
+
+// Open returns the disk in a qcow2 file, version 2 or 3, as an extent map over
+// the file's own bytes: r reads the file, size is its length in bytes, and
+// source is the digest by which the map names it. Unallocated and zero clusters
+// become zero extents. Of internal snapshots only the active state is read.
+//
+// Every offset is checked to lie within the file, and nothing may overlap the
+// tables; a cluster used twice must be marked as shared. Backing files, external
+// data files, encryption, compressed clusters and extended L2 entries are
+// refused with ErrUnsupported, all else that is wrong with ErrFormat.
+//
+// Memory is bounded by what the file really holds: at most 40 MiB for its L1 and
+// refcount tables, and some 100 bytes for each run of clusters.
+func Open(r io.ReaderAt, size int64, source extent.Digest) (*extent.Map, error) {
+	disk, err := open(&reader{file: r, size: size}, source)
+	if err != nil {
+		return nil, fmt.Errorf("open qcow2 file of %d bytes: %w", size, err)
+	}
+	return disk, nil
+}
+
+func open(r *reader, source extent.Digest) (*extent.Map, error) {
+	if err := r.readHeader(); err != nil {
+		return nil, err
+	}
+	if err := r.readRefcountTable(); err != nil {
+		return nil, err
+	}
+	tables, err := r.readL1()
+	if err != nil {
+		return nil, err
+	}
+	// Checked before the tables are read, so that no table is read twice.
+	if err := checkOverlaps(r.used); err != nil {
+		return nil, err
+	}
+	runs, err := r.readL2(tables)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkOverlaps(append(r.used, hostRanges(runs)...)); err != nil {
+		return nil, err
+	}
+	return r.disk(runs, source)
+}
+
+// reader reads a qcow2 file.
+type reader struct {
+	file io.ReaderAt
+	size int64 // of the file, in bytes
+
+	fileHeader
+	used []hostRange // where the tables stand
+}
+
+// fileHeader is what the header says.
+type fileHeader struct {
+	version       uint32
+	clusterBits   uint32
+	clusterSize   int64
+	virtualSize   int64 // bytes
+	l1Entries     int64
+	l1Offset      uint64
+	refcountTable hostRange
+}
+
+// at returns the n bytes at off, which must lie within the file. Callers check n
+// against a limit of their own.
+func (r *reader) at(what string, off uint64, n int64) ([]byte, error) {
+	if err := r.inFile(what, off, n); err != nil {
+		return nil, err
+	}
+	p := make([]byte, n)
+	if got, err := r.file.ReadAt(p, int64(off)); got < len(p) {
+		if err == nil || errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, fmt.Errorf("read the %s at %d: %w", what, off, err)
+	}
+	return p, nil
+}
+
+func (r *reader) inFile(what string, off uint64, n int64) error {
+	if off > uint64(r.size) || n > r.size-int64(off) {
+		return fmt.Errorf("%w: the %s of %d bytes at %d ends outside the file", ErrFormat, what, n, off)
+	}
+	return nil
+}
+
+// aligned checks that a table or cluster starts where one can.
+func (r *reader) aligned(what string, off uint64) error {
+	if off%uint64(r.clusterSize) != 0 || off == 0 {
+		return fmt.Errorf("%w: the %s at %d is not at a multiple of the cluster size, %d", ErrFormat, what, off, r.clusterSize)
+	}
+	return nil
+}
+
+// use notes that a table takes length bytes at off, which must lie in the file.
+func (r *reader) use(what string, off uint64, length int64) error {
+	if err := r.aligned(what, off); err != nil {
+		return err
+	}
+	if err := r.inFile(what, off, length); err != nil {
+		return err
+	}
+	r.used = append(r.used, hostRange{what: what, start: int64(off), end: int64(off) + length, exclusive: true})
+	return nil
+}
+
+// readRefcountTable notes where the refcounts stand. Their values do not matter
+// to a reader.
+func (r *reader) readRefcountTable() error {
+	t := r.refcountTable
+	r.used = append(r.used, hostRange{what: "header", start: 0, end: r.clusterSize, exclusive: true})
+	if t.end == t.start {
+		return nil
+	}
+	if err := r.use("refcount table", uint64(t.start), t.end-t.start); err != nil {
+		return err
+	}
+	table, err := r.at("refcount table", uint64(t.start), t.end-t.start)
+	if err != nil {
+		return err
+	}
+	for ; len(table) > 0; table = table[entrySize:] {
+		// Bits 0-8 are reserved.
+		if off := binary.BigEndian.Uint64(table); off != 0 {
+			if err := r.use("refcount block", off, r.clusterSize); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// table is an L2 table: where it is, and which entry of the L1 table names it.
+type table struct {
+	index  int64
+	offset uint64
+}
+
+// readL1 returns the L2 tables that map the disk. Entries beyond its size belong
+// to the state of a machine saved in a snapshot.
+func (r *reader) readL1() ([]table, error) {
+	need := divideUp(r.virtualSize, r.clusterSize*r.clusterSize/entrySize)
+	if r.l1Entries < need {
+		return nil, fmt.Errorf("%w: the L1 table has %d entries, the disk of %d bytes needs %d",
+			ErrFormat, r.l1Entries, r.virtualSize, need)
+	}
+	if r.l1Entries == 0 {
+		return nil, nil
+	}
+	if err := r.use("L1 table", r.l1Offset, r.l1Entries*entrySize); err != nil {
+		return nil, err
+	}
+	l1, err := r.at("L1 table", r.l1Offset, need*entrySize)
+	if err != nil {
+		return nil, err
+	}
+	var tables []table
+	for i := range need {
+		entry := binary.BigEndian.Uint64(l1[i*entrySize:])
+		if entry&^(offsetMask|flagCopied) != 0 {
+			return nil, fmt.Errorf("%w: L1 entry %d is %#016x, which has reserved bits set", ErrFormat, i, entry)
+		}
+		if entry&offsetMask == 0 {
+			continue
+		}
+		if err := r.use("L2 table", entry&offsetMask, r.clusterSize); err != nil {
+			return nil, fmt.Errorf("L1 entry %d: %w", i, err)
+		}
+		tables = append(tables, table{index: i, offset: entry & offsetMask})
+	}
+	return tables, nil
+}
+
+// guestRun is a run of clusters that follow each other on the disk and in the
+// file.
+type guestRun struct {
+	guest int64 // offset on the disk
+	host  int64 // offset in the file
+	bytes int64
+	// copied means that the file says nothing else uses the clusters.
+	copied bool
+	// zero means that the clusters are allocated but read as zeros.
+	zero bool
+}
+
+// readL2 returns the allocated clusters of the disk in its order.
+func (r *reader) readL2(tables []table) ([]guestRun, error) {
+	var runs []guestRun
+	perTable := r.clusterSize / entrySize
+	for _, t := range tables {
+		l2, err := r.at("L2 table", t.offset, r.clusterSize)
+		if err != nil {
+			return nil, err
+		}
+		for i := range perTable {
+			guest := (t.index*perTable + i) * r.clusterSize
+			if guest >= r.virtualSize {
+				break
+			}
+			run, ok, err := r.cluster(binary.BigEndian.Uint64(l2[i*entrySize:]))
+			if err != nil {
+				return nil, fmt.Errorf("cluster at %d of the disk: %w", guest, err)
+			}
+			if ok {
+				run.guest = guest
+				runs = appendRun(runs, run)
+			}
+		}
+	}
+	return runs, nil
+}
+
+// cluster decodes an L2 entry. ok says whether it has a cluster in the file.
+func (r *reader) cluster(entry uint64) (run guestRun, ok bool, err error) {
+	if entry&flagCompressed != 0 {
+		return run, false, fmt.Errorf("%w: it is compressed; write the image without compression first: qemu-img convert -O qcow2 IN OUT", ErrUnsupported)
+	}
+	known := uint64(offsetMask | flagCopied)
+	if r.version >= version3 {
+		known |= flagZero
+	}
+	if entry&^known != 0 {
+		return run, false, fmt.Errorf("%w: L2 entry %#016x has reserved bits set", ErrFormat, entry)
+	}
+	off := entry & offsetMask
+	if off == 0 {
+		return run, false, nil
+	}
+	if err := r.aligned("data cluster", off); err != nil {
+		return run, false, err
+	}
+	// QEMU writes the last cluster of a file no further than it must.
+	if err := r.inFile("start of the data cluster", off, 1); err != nil {
+		return run, false, err
+	}
+	return guestRun{
+		host:   int64(off),
+		bytes:  r.clusterSize,
+		copied: entry&flagCopied != 0,
+		zero:   entry&flagZero != 0,
+	}, true, nil
+}
+
+// appendRun appends a run, joining it to the one it continues.
+func appendRun(runs []guestRun, run guestRun) []guestRun {
+	if last := len(runs) - 1; last >= 0 {
+		l := &runs[last]
+		if l.guest+l.bytes == run.guest && l.host+l.bytes == run.host && l.copied == run.copied && l.zero == run.zero {
+			l.bytes += run.bytes
+			return runs
+		}
+	}
+	return append(runs, run)
+}
+
+// disk returns the extent map of the disk.
+func (r *reader) disk(runs []guestRun, source extent.Digest) (*extent.Map, error) {
+	var b extent.Builder
+	for _, run := range runs {
+		b.ZeroTo(run.guest)
+		length := min(run.bytes, r.virtualSize-run.guest)
+		if !run.zero {
+			held := min(length, r.size-run.host)
+			b.Source(source, run.host, held)
+			length -= held
+		}
+		b.Zero(length)
+	}
+	b.ZeroTo(r.virtualSize)
+	return b.Build()
+}
+
+// maxVirtualSize keeps sums of a disk's size and a cluster within an int64.
+const maxVirtualSize = math.MaxInt64 - 1<<maxClusterBits

@@ -1,0 +1,289 @@
+package qcow2
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cloudlets/cloudlets/converter/convertertest"
+	"github.com/cloudlets/cloudlets/extent"
+	"pgregory.net/rapid"
+)
+
+const fileDigest = extent.Digest("sha256:the-file")
+
+// openBytes opens a file and returns its disk's content.
+func openBytes(t convertertest.TB, file []byte) []byte {
+	t.Helper()
+	disk, err := Open(bytes.NewReader(file), int64(len(file)), fileDigest)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return convertertest.Bytes(t, disk, convertertest.Blobs{fileDigest: file})
+}
+
+func readFile(t testing.TB, path string) []byte {
+	t.Helper()
+	p, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// rawDisk writes a disk with data, holes and written zeros to a file.
+func rawDisk(t convertertest.TB, path string) {
+	blobs := convertertest.Blobs{}
+	disk := pieces(t, blobs.Add(bytes.Repeat([]byte("content "), 1<<15)), 60)
+	disk = build(t, func(b *extent.Builder) {
+		b.Map(disk)
+		b.Zero(20 * mib)
+		b.Inline(append(make([]byte, 100_000), "end"...))
+		b.ZeroTo((b.Size() + 511) / 512 * 512)
+	})
+	convertertest.WriteFile(t, disk, blobs, path)
+}
+
+func TestOpenReadsWhatQEMUWrites(t *testing.T) {
+	convertertest.Need(t, "qemu-img", "qemu-utils")
+	dir := t.TempDir()
+	raw := filepath.Join(dir, "raw")
+	rawDisk(t, raw)
+	want := readFile(t, raw)
+	var options []string
+	for bits := minClusterBits; bits <= maxClusterBits; bits++ {
+		for _, compat := range []string{"0.10", "1.1"} {
+			options = append(options, fmt.Sprintf("compat=%s,cluster_size=%d", compat, 1<<bits))
+		}
+	}
+	options = append(options, "refcount_bits=1", "refcount_bits=64", "lazy_refcounts=on", "compression_type=zstd",
+		"preallocation=metadata", "preallocation=falloc", "preallocation=full")
+	for _, o := range options {
+		t.Run(o, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "qcow2")
+			convertertest.Run(t, "qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-o", o, raw, path)
+			if got := openBytes(t, readFile(t, path)); !bytes.Equal(got, want) {
+				t.Error("the disk differs from what was converted")
+			}
+		})
+	}
+}
+
+// A disk that was written to by a guest: zero clusters, discards, snapshots, a
+// larger size.
+func TestOpenReadsAUsedDisk(t *testing.T) {
+	convertertest.Need(t, "qemu-io", "qemu-utils")
+	dir := t.TempDir()
+	path, raw := filepath.Join(dir, "qcow2"), filepath.Join(dir, "raw")
+	convertertest.Run(t, "qemu-img", "create", "-f", "qcow2", path, "100M")
+	io := func(commands ...string) {
+		args := []string{"-f", "qcow2", "-d", "unmap", path}
+		for _, c := range commands {
+			args = append(args, "-c", c)
+		}
+		convertertest.Run(t, "qemu-io", args...)
+	}
+	io("write -P 1 0 10M", "write -P 2 50M 10M", "write -P 3 99M 1M")
+	convertertest.Run(t, "qemu-img", "snapshot", "-c", "before", path)
+	io("write -P 4 5M 1M", "write -z 51M 3M", "write -z -u 55M 1M", "discard 99M 512k", "write -P 5 70M 512")
+	convertertest.Run(t, "qemu-img", "snapshot", "-c", "between", path)
+	convertertest.Run(t, "qemu-img", "resize", "-f", "qcow2", path, "3G")
+	io("write -P 6 2G 3M", "write -z 9M 2M")
+	convertertest.Run(t, "qemu-img", "convert", "-f", "qcow2", "-O", "raw", path, raw)
+
+	file := readFile(t, path)
+	disk, err := Open(bytes.NewReader(file), int64(len(file)), fileDigest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := filepath.Join(dir, "again")
+	convertertest.WriteFile(t, disk, convertertest.Blobs{fileDigest: file}, again)
+	convertertest.Run(t, "qemu-img", "compare", "-f", "raw", "-F", "raw", raw, again)
+	if data := disk.DataSize(); data > 30*mib {
+		t.Errorf("%d bytes of the disk are data: holes and zero clusters are lost", data)
+	}
+}
+
+func TestOpenReadsWhatWriteWrites(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		blobs := convertertest.Blobs{}
+		disk := convertertest.DrawMap(t, blobs, 8*mib)
+		clusterSize := 1 << rapid.IntRange(minClusterBits, maxClusterBits).Draw(t, "clusterBits")
+		want := convertertest.Bytes(t, disk, blobs)
+		want = append(want, make([]byte, -len(want)&(sectorSize-1))...)
+		file := convertertest.Bytes(t, write(t, disk, Options{ClusterSize: clusterSize}), blobs)
+		if !bytes.Equal(openBytes(t, file), want) {
+			t.Fatal("the disk differs from what was written")
+		}
+	})
+}
+
+func TestOpenRefusesQEMUFeaturesByName(t *testing.T) {
+	convertertest.Need(t, "qemu-img", "qemu-utils")
+	dir := t.TempDir()
+	raw, base, path := filepath.Join(dir, "raw"), filepath.Join(dir, "base"), filepath.Join(dir, "qcow2")
+	rawDisk(t, raw)
+	convertertest.Run(t, "qemu-img", "create", "-f", "qcow2", base, "10M")
+	tests := []struct {
+		name string
+		make []string
+		want string
+	}{
+		{"backing file", []string{"create", "-f", "qcow2", "-b", base, "-F", "qcow2", path}, "backing file"},
+		{"data file", []string{"create", "-f", "qcow2", "-o", "data_file=" + filepath.Join(dir, "data"), path, "10M"}, "in another file"},
+		{"compressed", []string{"convert", "-c", "-f", "raw", "-O", "qcow2", raw, path}, "without compression first: qemu-img convert"},
+		{"compressed by zstd", []string{"convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zstd", raw, path}, "without compression first"},
+		{"extended L2", []string{"convert", "-f", "raw", "-O", "qcow2", "-o", "extended_l2=on", raw, path}, "extended L2"},
+		{"LUKS", []string{"create", "-f", "qcow2", "--object", "secret,id=s,data=x", "-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", path, "1M"}, "encrypted"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			convertertest.Run(t, "qemu-img", test.make...)
+			file := readFile(t, path)
+			_, err := Open(bytes.NewReader(file), int64(len(file)), fileDigest)
+			if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want ErrUnsupported with %q", err, test.want)
+			}
+		})
+	}
+}
+
+// sample returns a small sound file: the header, the refcount table at cluster
+// 1, its block at 2, L1 at 3, an L2 table at 4 and two data clusters.
+func sample(t convertertest.TB) []byte {
+	disk := build(t, func(b *extent.Builder) {
+		b.Inline(bytes.Repeat([]byte("a"), 512))
+		b.Zero(512)
+		b.Inline(bytes.Repeat([]byte("b"), 512))
+		b.Zero(512)
+	})
+	return convertertest.Bytes(t, write(t, disk, Options{ClusterSize: 512}), nil)
+}
+
+func TestOpenRefusesUnsoundFiles(t *testing.T) {
+	const cluster, l1, l2, data = 512, 3 * 512, 4 * 512, 5 * 512
+	put32 := func(off int, v uint32) func([]byte) { return func(p []byte) { binary.BigEndian.PutUint32(p[off:], v) } }
+	put64 := func(off int, v uint64) func([]byte) { return func(p []byte) { binary.BigEndian.PutUint64(p[off:], v) } }
+	tests := []struct {
+		name   string
+		change func([]byte)
+		want   error // nil: it must open
+	}{
+		{"nothing", func([]byte) {}, nil},
+		{"magic", put32(0, 0x514649fa), ErrFormat},
+		{"version 1", put32(4, 1), ErrUnsupported},
+		{"version 4", put32(4, 4), ErrUnsupported},
+		{"version 2", put32(4, 2), nil},
+		{"backing file", put64(8, 0x100), ErrUnsupported},
+		{"clusters of 256 bytes", put32(20, 8), ErrFormat},
+		{"clusters of 4 MiB", put32(20, 22), ErrFormat},
+		{"clusters of 2^288 bytes", put32(20, 288), ErrFormat},
+		{"disk larger than its L1 table", put64(24, 32769), ErrFormat},
+		{"negative disk size", put64(24, 1<<63), ErrFormat},
+		{"AES", put32(32, 1), ErrUnsupported},
+		{"L1 table over the limit", put32(36, maxL1Size/8+1), ErrFormat},
+		{"L1 table over the file", put32(36, 1000), ErrFormat},
+		{"L1 table at odd offset", put64(40, l1+8), ErrFormat},
+		{"L1 table in the header", put64(40, 0), ErrFormat},
+		{"L1 table far outside", put64(40, 1<<63), ErrFormat},
+		{"refcount table over the limit", put32(56, 16385), ErrFormat},
+		{"refcount table outside", put64(48, 1<<40), ErrFormat},
+		{"refcount table over L1", put64(48, l1), ErrFormat},
+		{"refcount block outside", put64(cluster, 1<<40), ErrFormat},
+		{"refcount block over L1", put64(cluster, l1), ErrFormat},
+		{"refcounts of 128 bits", put32(96, 7), ErrFormat},
+		{"short header", put32(100, 96), ErrFormat},
+		{"odd header", put32(100, 106), ErrFormat},
+		{"header over its cluster", put32(100, 520), ErrFormat},
+		{"dirty", put64(72, incompatibleDirty), nil},
+		{"corrupt", put64(72, incompatibleCorrupt), ErrUnsupported},
+		{"data file", put64(72, incompatibleDataFile), ErrUnsupported},
+		{"extended L2", put64(72, incompatibleExtendedL2), ErrUnsupported},
+		{"unknown feature", put64(72, 1<<63), ErrUnsupported},
+		{"long extension", put32(108, 1<<31), ErrFormat},
+		{"data file extension", put32(104, extensionDataFile), ErrUnsupported},
+		{"encryption extension", put32(104, extensionEncryption), ErrUnsupported},
+		{"unknown extension", put32(104, 0x12345678), nil},
+		{"reserved L1 bit", put64(l1, flagCopied|l2|1), ErrFormat},
+		{"no L2 table", put64(l1, 0), nil},
+		{"L2 table is L1", put64(l1, flagCopied|l1), ErrFormat},
+		{"L2 table outside", put64(l1, flagCopied|1<<40), ErrFormat},
+		{"L2 table past the end by one", put64(l1, flagCopied|7*512), ErrFormat},
+		{"reserved L2 bit", put64(l2, flagCopied|data|2), ErrFormat},
+		{"compressed", put64(l2, flagCompressed|data), ErrUnsupported},
+		{"data is the L2 table", put64(l2, flagCopied|l2), ErrFormat},
+		{"shared data is the L2 table", put64(l2, l2), ErrFormat},
+		{"data is the header", put64(l2, flagCopied|flagZero), nil}, // offset 0 is none
+		{"data outside", put64(l2, flagCopied|7*512), ErrFormat},
+		{"data used twice", put64(l2, flagCopied|data+512), ErrFormat},
+		{"data used twice, marked once", put64(l2, data+512), ErrFormat},
+		{"data shared", func(p []byte) { put64(l2, data)(p); put64(l2+16, data)(p) }, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			file := slices.Clone(sample(t))
+			test.change(file)
+			_, err := Open(bytes.NewReader(file), int64(len(file)), fileDigest)
+			if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
+				t.Errorf("error %v, want %v", err, test.want)
+			}
+		})
+	}
+}
+
+func TestOpenRefusesTruncatedFiles(t *testing.T) {
+	file := sample(t)
+	// QEMU ends a file within its last data cluster.
+	last := len(file) - 512
+	for n := range len(file) {
+		_, err := Open(bytes.NewReader(file[:n]), int64(n), fileDigest)
+		if (err == nil) != (n > last) {
+			t.Fatalf("%d of %d bytes: error %v", n, len(file), err)
+		}
+		// The reader ends before the size that was promised.
+		if _, err := Open(bytes.NewReader(file[:n]), int64(len(file)), fileDigest); err == nil && n < last-512 {
+			t.Fatalf("%d of %d bytes, all promised: no error", n, len(file))
+		}
+	}
+}
+
+func TestOpenRefusesTablesUsedTwice(t *testing.T) {
+	disk := build(t, func(b *extent.Builder) {
+		b.Inline([]byte("a"))
+		b.ZeroTo(32768) // what one L2 table maps
+		b.Inline([]byte("b"))
+		b.ZeroTo(65536)
+	})
+	file := convertertest.Bytes(t, write(t, disk, Options{ClusterSize: 512}), nil)
+	const l1 = 3 * 512
+	copy(file[l1:l1+8], file[l1+8:l1+16])
+	_, err := Open(bytes.NewReader(file), int64(len(file)), fileDigest)
+	if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "L2 table at") {
+		t.Errorf("error %v, want ErrFormat about the L2 table", err)
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	f.Add(sample(f))
+	f.Add(convertertest.Bytes(f, write(f, pieces(f, "sha256:x", 0), Options{ClusterSize: 4096}), nil))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		disk, err := Open(bytes.NewReader(file), int64(len(file)), fileDigest)
+		if err != nil {
+			if !errors.Is(err, ErrFormat) && !errors.Is(err, ErrUnsupported) {
+				t.Fatalf("an error of neither kind: %v", err)
+			}
+			return
+		}
+		for _, e := range disk.All() {
+			if e.Kind == extent.Source && e.Offset+e.Length > int64(len(file)) {
+				t.Fatalf("extent at %d of %d bytes lies outside a file of %d", e.Offset, e.Length, len(file))
+			}
+		}
+	})
+}
