@@ -255,7 +255,7 @@ func link(parent *Inode, name string, target *Inode, path string) error {
 // resolve links a pending link and returns what it leads to. Its target may be
 // a pending link in turn.
 func (m *merger) resolve(p *pendingLink) (*Inode, error) {
-	if p.parent.Lookup(p.name) != p.holdPlace || p.holdPlace.Links == 0 {
+	if p.holdPlace.Links == 0 {
 		return p.parent.Lookup(p.name), nil // replaced since, or resolved
 	}
 	if p.visiting {

@@ -52,5 +52,8 @@ func describe(head []byte) string {
 			return "it looks like " + m.is
 		}
 	}
+	if start := head[:min(len(head), BlockSize)]; isZero(start) {
+		return "it begins with zeros, as a disk does, and goes on with something else"
+	}
 	return fmt.Sprintf("it begins with %q", head[:min(len(head), 16)])
 }

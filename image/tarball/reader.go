@@ -19,6 +19,7 @@ type Reader struct {
 	content int64     // of the last entry, not passed yet
 	global  overrides // what holds for all files
 	entries int       // headers so far
+	sawEnd  bool      // a block of zeros
 	start   int64     // of the current entry in the stream
 	name    string    // of the current entry
 	scratch [BlockSize]byte
@@ -66,8 +67,8 @@ func (r *Reader) next() (*Entry, error) {
 	o := r.global
 	for {
 		b, err := r.header()
-		if err == io.EOF && (o.pax || o.longName || o.longLink) {
-			return nil, fmt.Errorf("%w: it ends between a file's extended header and its header", ErrTruncated)
+		if err == io.EOF {
+			return nil, r.checkEnd(&o)
 		}
 		if err != nil {
 			return nil, err
@@ -109,10 +110,6 @@ func (r *Reader) passContent() error {
 // header returns the next header block, or io.EOF at the end of the tar.
 func (r *Reader) header() (block, error) {
 	p, err := r.in.take(BlockSize)
-	if err == io.EOF && r.strictEnd {
-		return nil, fmt.Errorf("%w: it ends without the two blocks of zeros that end a tar"+
-			" (if it is whole all the same, append 1024 zero bytes)", ErrTruncated)
-	}
 	if errors.Is(err, ErrTruncated) && r.entries == 0 {
 		return nil, fmt.Errorf("%w: shorter than one block of %d bytes", ErrNotTar, BlockSize)
 	}
@@ -134,9 +131,22 @@ func (r *Reader) header() (block, error) {
 	return b, nil
 }
 
+// checkEnd returns io.EOF if the tar may end after the extended headers o.
+func (r *Reader) checkEnd(o *overrides) error {
+	switch {
+	case o.pax || o.longName || o.longLink:
+		return fmt.Errorf("%w: it ends between a file's extended header and its header", ErrTruncated)
+	case r.strictEnd && !r.sawEnd:
+		return fmt.Errorf("%w: it ends without the two blocks of zeros that end a tar"+
+			" (if it is whole all the same, append 1024 zero bytes)", ErrTruncated)
+	}
+	return io.EOF
+}
+
 // end reads on after a first block of zeros, and returns io.EOF if that is the
 // end of a tar. A second block may be missing.
 func (r *Reader) end() error {
+	r.sawEnd = true
 	p, err := r.in.take(BlockSize)
 	switch {
 	case err != nil:
