@@ -35,7 +35,7 @@ func (s *Store) SealFrames(ctx context.Context, blob digest.Digest, pos frame.Po
 	if err != nil {
 		return Record{}, fmt.Errorf("seal frames of %s: %w", blob, err)
 	}
-	got, err := digestOf(ctx, m, opener{content}, algorithmOf(want))
+	got, err := digestOf(ctx, m, opener{content}, algorithmOf(want), nil)
 	if err != nil {
 		return Record{}, fmt.Errorf("seal frames of %s: %w", blob, err)
 	}

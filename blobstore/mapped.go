@@ -15,10 +15,12 @@ import (
 // content is read once, from beginning to end, to learn its digest; want is the
 // digest it must have, or empty to accept any. The caller commits the record.
 //
+// progress, if not nil, is written the content as it is read.
+//
 // m must read from blobs that are kept whole or as frames, not from other maps:
 // see Flatten.
-func (s *Store) SealMap(ctx context.Context, m *extent.Map, want digest.Digest) (Record, error) {
-	got, err := digestOf(ctx, m, s, algorithmOf(want))
+func (s *Store) SealMap(ctx context.Context, m *extent.Map, want digest.Digest, progress io.Writer) (Record, error) {
+	got, err := digestOf(ctx, m, s, algorithmOf(want), progress)
 	if err != nil {
 		return Record{}, fmt.Errorf("seal map: %w", err)
 	}
@@ -44,15 +46,20 @@ func algorithmOf(want digest.Digest) digest.Algorithm {
 	return want.Algorithm()
 }
 
-// digestOf reads the content of a map and returns its digest.
-func digestOf(ctx context.Context, m *extent.Map, open extent.Opener, algorithm digest.Algorithm) (_ digest.Digest, err error) {
+// digestOf reads the content of a map and returns its digest. progress may be
+// nil.
+func digestOf(ctx context.Context, m *extent.Map, open extent.Opener, algorithm digest.Algorithm, progress io.Writer) (_ digest.Digest, err error) {
 	if !algorithm.Available() {
 		return "", fmt.Errorf("digest algorithm %q: %w", algorithm, digest.ErrDigestUnsupported)
 	}
 	r := extent.NewReader(ctx, m, open)
 	defer func() { err = errors.Join(err, r.Close()) }()
 	h := algorithm.Hash()
-	if _, err := r.WriteTo(h); err != nil {
+	var w io.Writer = h
+	if progress != nil {
+		w = io.MultiWriter(h, progress)
+	}
+	if _, err := r.WriteTo(w); err != nil {
 		return "", err
 	}
 	return digest.NewDigest(algorithm, h), nil

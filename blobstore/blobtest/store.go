@@ -178,10 +178,10 @@ func testMapped(t *testing.T, f fixture, open Open) {
 		b.Source(source, 0, 5)
 	})
 	want := bytes.Join([][]byte{[]byte("header"), content[100_000:], make([]byte, 70_000), content[:5]}, nil)
-	if _, err := f.SealMap(t.Context(), m, digest.FromString("a lie")); !errors.Is(err, blobstore.ErrDigestMismatch) {
+	if _, err := f.SealMap(t.Context(), m, digest.FromString("a lie"), nil); !errors.Is(err, blobstore.ErrDigestMismatch) {
 		t.Errorf("a wrong digest gave %v", err)
 	}
-	d := f.commit(t)(f.SealMap(t.Context(), m, digest.FromBytes(want)))
+	d := f.commit(t)(f.SealMap(t.Context(), m, digest.FromBytes(want), nil))
 	f.expect(t, d, want)
 	restarted := newFixture(t, open)
 	restarted.index[d], restarted.index[digest.Digest(source)] = f.index[d], f.index[digest.Digest(source)]
@@ -230,7 +230,7 @@ func testFlatten(t *testing.T, f fixture, _ Open) {
 	first := f.commit(t)(f.SealMap(t.Context(), build(t, func(b *extent.Builder) {
 		b.Zero(10)
 		b.Source(extent.Digest(whole), 20_000, 30_000)
-	}), ""))
+	}), "", nil))
 	stacked := build(t, func(b *extent.Builder) {
 		b.Inline([]byte("again"))
 		b.Source(extent.Digest(first), 5, 1005)
@@ -243,7 +243,7 @@ func testFlatten(t *testing.T, f fixture, _ Open) {
 		t.Errorf("the flat map reads from %v", digests)
 	}
 	want := bytes.Join([][]byte{[]byte("again"), make([]byte, 5), content[20_000:21_000]}, nil)
-	f.expect(t, f.commit(t)(f.SealMap(t.Context(), flat, "")), want)
+	f.expect(t, f.commit(t)(f.SealMap(t.Context(), flat, "", nil)), want)
 }
 
 func testMissing(t *testing.T, f fixture, _ Open) {
@@ -294,7 +294,7 @@ func testDamage(t *testing.T, f fixture, _ Open) {
 func testLabels(t *testing.T, f fixture, _ Open) {
 	blob, pos := f.frames(t, random(1000, 7))
 	f.commit(t)(f.SealFrames(t.Context(), blob, pos, ""))
-	f.commit(t)(f.SealMap(t.Context(), build(t, func(b *extent.Builder) { b.Zero(5) }), ""))
+	f.commit(t)(f.SealMap(t.Context(), build(t, func(b *extent.Builder) { b.Zero(5) }), "", nil))
 	listed := 0
 	for o, err := range f.Driver().List(t.Context()) {
 		if err != nil {

@@ -215,6 +215,24 @@ func (s *Store) Manifests(ctx context.Context, repository string, after digest.D
 	return manifests, nil
 }
 
+// RecentManifests calls each for up to limit manifests of a repository, the one
+// put last first, with their bytes, until each returns false. each must not keep
+// the bytes.
+func (s *Store) RecentManifests(ctx context.Context, repository string, limit int, each func(Manifest) bool) error {
+	const query = `SELECT ` + manifestColumns + `, m.raw
+		FROM repositories r JOIN manifests m ON m.repository_id = r.id
+		WHERE r.name = $1
+		ORDER BY m.id DESC LIMIT $2`
+	var row manifestRow
+	err := s.list(ctx, query, []any{repository, limit}, append(row.columns(), &row.m.Raw), func() bool {
+		return each(row.manifest())
+	})
+	if err != nil {
+		return fmt.Errorf("list recent manifests of %s: %w", repository, err)
+	}
+	return nil
+}
+
 // referrersBytes bounds the bytes of the manifests that one page of referrers
 // is made from; a page has at least one.
 const referrersBytes = 8 << 20

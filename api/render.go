@@ -1,0 +1,59 @@
+package api
+
+import (
+	"encoding/json"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Rendering in the registry.
+//
+//	POST /v2/<repository>/_cloudlets/renders                 body: RenderRequest → Render
+//	GET  /v2/<repository>/_cloudlets/renders/<key>           → Render; ?wait waits for the end
+//	GET  /v2/<repository>/_cloudlets/renders/<key>/content   the output, by Range at any offset
+//
+// <key> is the derivation key. The POST answers as soon as the output can be
+// read: 201 where its artifact exists, 202 where its digest is still being
+// computed.
+const ComponentRenders = "renders"
+
+// RenderRequest asks for a render.
+type RenderRequest struct {
+	// Image is the digest of the image's OCI manifest or index.
+	Image digest.Digest `json:"image"`
+	// Format is the provider's container of the disk: "raw", "qcow2".
+	Format string `json:"format"`
+	// Size is the size of the disk in bytes; 0 is content plus FreeSpace.
+	Size int64 `json:"size,omitempty"`
+	// FreeSpace is how many bytes of the root filesystem stay free, at least.
+	FreeSpace int64 `json:"freeSpace,omitempty"`
+	// Volatile keeps the volatile paths of the image in the output.
+	Volatile bool `json:"volatile,omitempty"`
+	// KernelArgs are appended to the kernel's command line.
+	KernelArgs string `json:"kernelArgs,omitempty"`
+	// Config is the configuration: hostname, dns, ip, args.
+	Config json.RawMessage `json:"config,omitempty"`
+	// Bootkit brings bootloader files that the image does not have.
+	Bootkit *Bootkit `json:"bootkit,omitempty"`
+}
+
+// States of a render.
+const (
+	RenderPlanned = "planned" // readable; the digest is being computed
+	RenderDone    = "done"    // the artifact exists
+	RenderFailed  = "failed"
+)
+
+// Render is the state of a render.
+type Render struct {
+	Key      digest.Digest `json:"key"`
+	State    string        `json:"state"`
+	Error    string        `json:"error,omitempty"`
+	Size     int64         `json:"size"`               // of the output in bytes
+	Content  string        `json:"content"`            // path to read the output at
+	Blob     digest.Digest `json:"blob,omitempty"`     // of the output, once done
+	Artifact digest.Digest `json:"artifact,omitempty"` // of the derived artifact's manifest, once done
+	Hashed   int64         `json:"hashed,omitempty"`   // bytes of the output read so far
+	Boot     []string      `json:"boot,omitempty"`     // firmware the disk boots with: "bios", "uefi"
+	Notes    []string      `json:"notes,omitempty"`    // what a person should know about the result
+}

@@ -1,0 +1,118 @@
+package client
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	"oras.land/oras-go/v2/registry"
+	"oras.land/oras-go/v2/registry/remote"
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/credentials"
+	"oras.land/oras-go/v2/registry/remote/retry"
+)
+
+// Options say how registries are reached.
+type Options struct {
+	// PlainHTTP uses HTTP without TLS. It is implied for localhost, as in
+	// docker.
+	PlainHTTP bool
+	// UserAgent names the program.
+	UserAgent string
+	// Progress is told how pushes and pulls go on; nil for silence.
+	Progress Progress
+}
+
+// Client reaches registries, with the credentials of docker's configuration
+// and its credential helpers.
+type Client struct {
+	auth      *auth.Client
+	plainHTTP bool
+	progress  Progress
+}
+
+// New returns a client.
+func New(o Options) (*Client, error) {
+	store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("read docker's credentials: %w", err)
+	}
+	if o.Progress == nil {
+		o.Progress = Silent{}
+	}
+	c := &auth.Client{
+		Client:     retry.DefaultClient,
+		Cache:      auth.NewCache(),
+		Credential: credentials.Credential(store),
+	}
+	if o.UserAgent != "" {
+		c.SetUserAgent(o.UserAgent)
+	}
+	return &Client{auth: c, plainHTTP: o.PlainHTTP, progress: o.Progress}, nil
+}
+
+// Repository is a repository of a registry, and what of it a reference names.
+type Repository struct {
+	*remote.Repository
+	client *Client
+}
+
+// Repository returns what a reference such as localhost:5000/golden/debian:12
+// names. Nothing is asked of the registry yet.
+func (c *Client) Repository(reference string) (*Repository, error) {
+	ref, err := registry.ParseReference(reference)
+	if err != nil {
+		return nil, fmt.Errorf("reference %q: expected HOST[:PORT]/REPOSITORY[:TAG|@DIGEST]: %w", reference, err)
+	}
+	return c.repository(ref), nil
+}
+
+func (c *Client) repository(ref registry.Reference) *Repository {
+	repo := &remote.Repository{
+		Client:    c.auth,
+		Reference: ref,
+		PlainHTTP: c.plainHTTP || isLocal(ref.Registry),
+	}
+	return &Repository{Repository: repo, client: c}
+}
+
+// isLocal reports whether a host is this machine.
+func isLocal(hostport string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// url returns the URL of a path on the repository's registry.
+func (r *Repository) url(path string) string {
+	scheme := "https"
+	if r.PlainHTTP {
+		scheme = "http"
+	}
+	return scheme + "://" + r.Reference.Host() + path
+}
+
+// extension returns the URL of a path below the repository's extension.
+func (r *Repository) extension(parts ...string) string {
+	return r.url("/v2/" + r.Reference.Repository + "/_cloudlets/" + strings.Join(parts, "/"))
+}
+
+// actions that a request needs.
+var (
+	pull = []string{auth.ActionPull}
+	push = []string{auth.ActionPull, auth.ActionPush}
+)
+
+// do sends a request that needs the given actions on the repository.
+func (r *Repository) do(req *http.Request, actions []string) (*http.Response, error) {
+	ctx := auth.AppendRepositoryScope(req.Context(), r.Reference, actions...)
+	return r.client.auth.Do(req.WithContext(ctx))
+}

@@ -1,0 +1,137 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2"
+	"oras.land/oras-go/v2/content"
+
+	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/image"
+)
+
+// PushOptions say what an image is called and runs on.
+type PushOptions struct {
+	// Arch is the architecture in OCI's words; empty is what the cloudlet
+	// manifest says, or else amd64.
+	Arch string
+	// ArtifactType makes something else than an image of the tar:
+	// api.ArtifactBootKit.
+	ArtifactType string
+}
+
+// Push makes an image of a rootfs tar, pushes it to the repository and tags it
+// as the repository's reference says. Equal tars make equal images, whoever
+// pushes them.
+func (r *Repository) Push(ctx context.Context, tar io.Reader, o PushOptions) (ocispec.Descriptor, error) {
+	l, err := r.pushLayer(ctx, tar)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	config, annotations, err := describe(l, o)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	configDescriptor, err := r.pushBytes(ctx, ocispec.MediaTypeImageConfig, config)
+	if err != nil {
+		return ocispec.Descriptor{}, fmt.Errorf("push config: %w", err)
+	}
+	return r.pushManifest(ctx, ocispec.Manifest{
+		Versioned:    specs.Versioned{SchemaVersion: 2},
+		MediaType:    ocispec.MediaTypeImageManifest,
+		ArtifactType: o.ArtifactType,
+		Config:       configDescriptor,
+		Layers:       []ocispec.Descriptor{l.descriptor},
+		Annotations:  annotations,
+	})
+}
+
+// describe returns the OCI config of an image of one layer, and the annotations
+// of its manifest.
+func describe(l *layer, o PushOptions) (config []byte, annotations map[string]string, err error) {
+	arch := o.Arch
+	if len(l.manifest) > 0 {
+		m, err := image.ParseCloudletManifest(l.manifest)
+		if err != nil {
+			return nil, nil, fmt.Errorf("cloudlet manifest /%s: %w", image.ManifestPath, err)
+		}
+		annotations, err = manifestAnnotations(m, l.manifest)
+		if err != nil {
+			return nil, nil, err
+		}
+		if arch == "" {
+			arch = m.Arch
+		}
+	}
+	config, err = json.Marshal(ocispec.Image{
+		Created:  &l.newest,
+		Platform: ocispec.Platform{Architecture: ociArch(arch), OS: "linux"},
+		Config:   ocispec.ImageConfig{Cmd: []string{"/bin/sh"}},
+		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{l.diffID}},
+	})
+	return config, annotations, err
+}
+
+// manifestAnnotations returns what the OCI manifest says of a cloudlet
+// manifest.
+func manifestAnnotations(m *image.CloudletManifest, raw []byte) (map[string]string, error) {
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, raw); err != nil {
+		return nil, fmt.Errorf("cloudlet manifest: %w", err)
+	}
+	annotations := map[string]string{api.AnnotationManifest: compact.String()}
+	for key, value := range map[string]string{
+		ocispec.AnnotationTitle:       m.Name,
+		ocispec.AnnotationDescription: m.Description,
+		ocispec.AnnotationAuthors:     m.Author,
+	} {
+		if value != "" {
+			annotations[key] = value
+		}
+	}
+	return annotations, nil
+}
+
+// ociArch returns OCI's word (Go's GOARCH) for an architecture.
+func ociArch(arch string) string {
+	switch arch {
+	case "", "x86_64", "x86-64":
+		return "amd64"
+	case "aarch64":
+		return "arm64"
+	case "i386", "i486", "i586", "i686":
+		return "386"
+	}
+	return arch
+}
+
+// pushBytes uploads a small blob.
+func (r *Repository) pushBytes(ctx context.Context, mediaType string, b []byte) (ocispec.Descriptor, error) {
+	d := content.NewDescriptorFromBytes(mediaType, b)
+	return d, r.pushWhole(ctx, d, bytes.NewReader(b))
+}
+
+// pushManifest puts a manifest under the repository's reference.
+func (r *Repository) pushManifest(ctx context.Context, m ocispec.Manifest) (ocispec.Descriptor, error) {
+	raw, err := json.Marshal(m)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	reference := r.Reference.Reference
+	if reference == "" {
+		reference = "latest"
+	}
+	d, err := oras.TagBytes(ctx, r.Repository, m.MediaType, raw, reference)
+	if err != nil {
+		return ocispec.Descriptor{}, fmt.Errorf("push manifest: %w", err)
+	}
+	d.ArtifactType = m.ArtifactType
+	return d, nil
+}

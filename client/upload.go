@@ -1,0 +1,278 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/registry/remote/errcode"
+
+	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/blobstore/frame"
+)
+
+// pushLayer writes a tar as a layer and sees that the repository holds it.
+//
+// A cloudlets registry that has nothing to share gets the layer while it is
+// being written. Otherwise it is written to a temporary file first, because
+// which frames are to be sent is known only then.
+func (r *Repository) pushLayer(ctx context.Context, tar io.Reader) (*layer, error) {
+	elders, err := r.elders(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if elders != nil && elders.Blobs == 0 {
+		return r.streamLayer(ctx, tar)
+	}
+	spool, err := os.CreateTemp("", "cloudlets-push-*")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = errors.Join(spool.Close(), os.Remove(spool.Name())) }()
+	l, err := writeLayer(tar, spool)
+	if err != nil {
+		return nil, err
+	}
+	if elders == nil {
+		return l, r.pushWhole(ctx, l.descriptor, spool)
+	}
+	return l, r.pushFrames(ctx, l, spool)
+}
+
+// elders asks what a new layer could share frames with. It returns nil where
+// the registry is not a cloudlets.
+func (r *Repository) elders(ctx context.Context) (*api.Elders, error) {
+	var elders api.Elders
+	err := r.call(ctx, http.MethodGet, r.extension(api.ComponentFrames), "", nil, &elders)
+	if hasStatus(err, http.StatusNotFound, http.StatusMethodNotAllowed) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask for layers to share frames with: %w", err)
+	}
+	return &elders, nil
+}
+
+// streamLayer uploads a layer while it is being written.
+func (r *Repository) streamLayer(ctx context.Context, tar io.Reader) (*layer, error) {
+	location, err := r.beginUpload(ctx)
+	if err != nil {
+		return nil, err
+	}
+	read, write := io.Pipe()
+	var l *layer
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		l, err = writeLayer(tar, write)
+		write.CloseWithError(err)
+		done <- err
+	}()
+	location, err = r.upload(ctx, http.MethodPatch, location, read)
+	read.CloseWithError(errors.Join(err, io.ErrClosedPipe))
+	// What is wrong with the tar matters more than the upload it broke.
+	if writeErr := <-done; writeErr != nil && !errors.Is(writeErr, io.ErrClosedPipe) {
+		return nil, errors.Join(writeErr, r.cancelUpload(ctx, location))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("upload layer: %w", err)
+	}
+	if _, err := r.upload(ctx, http.MethodPut, withDigest(location, l.descriptor.Digest), http.NoBody); err != nil {
+		return nil, fmt.Errorf("upload layer: %w", err)
+	}
+	return l, nil
+}
+
+// beginUpload begins an upload and returns its URL.
+func (r *Repository) beginUpload(ctx context.Context) (*url.URL, error) {
+	start, err := url.Parse(r.url("/v2/" + r.Reference.Repository + "/blobs/uploads/"))
+	if err != nil {
+		return nil, err
+	}
+	location, err := r.upload(ctx, http.MethodPost, start, http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("begin upload: %w", err)
+	}
+	return location, nil
+}
+
+// upload sends a request of an upload and returns where it goes on: at the same
+// place, if the answer does not say.
+func (r *Repository) upload(ctx context.Context, method string, at *url.URL, body io.Reader) (*url.URL, error) {
+	req, err := http.NewRequestWithContext(ctx, method, at.String(), body)
+	if err != nil {
+		return at, err
+	}
+	req.Header.Set("Content-Type", "application/octet-stream")
+	resp, err := r.do(req, push)
+	if err != nil {
+		return at, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		return at, responseError(resp)
+	}
+	if resp.Header.Get("Location") == "" {
+		return at, nil
+	}
+	return resp.Location()
+}
+
+// cancelUpload gives an upload up. It goes on when ctx was cancelled: that is
+// when it is needed most.
+func (r *Repository) cancelUpload(ctx context.Context, at *url.URL) error {
+	_, err := r.upload(context.WithoutCancel(ctx), http.MethodDelete, at, http.NoBody)
+	if err != nil {
+		return fmt.Errorf("cancel upload: %w", err)
+	}
+	return nil
+}
+
+func withDigest(u *url.URL, d digest.Digest) *url.URL {
+	with := *u
+	q := with.Query()
+	q.Set("digest", d.String())
+	with.RawQuery = q.Encode()
+	return &with
+}
+
+// pushWhole uploads a blob the standard way, unless the repository holds it.
+func (r *Repository) pushWhole(ctx context.Context, d ocispec.Descriptor, blob io.ReaderAt) error {
+	held, err := r.Blobs().Exists(ctx, d)
+	if err != nil || held {
+		return err
+	}
+	step := r.client.progress.Step("upload", d.Size)
+	err = r.Blobs().Push(ctx, d, io.TeeReader(io.NewSectionReader(blob, 0, d.Size), &counter{step: step}))
+	step.End(err)
+	return err
+}
+
+// pushFrames sends the frames of a layer that the registry lacks.
+func (r *Repository) pushFrames(ctx context.Context, l *layer, blob io.ReaderAt) error {
+	at := r.extension(api.ComponentFrames, l.descriptor.Digest.String())
+	encoded := l.index.Encode()
+	var offer api.Offer
+	if err := r.call(ctx, http.MethodPost, at, api.MediaTypeFrameIndex, bytes.NewReader(encoded), &offer); err != nil {
+		return fmt.Errorf("offer frames: %w", err)
+	}
+	if offer.Exists {
+		return nil
+	}
+	if offer.Bytes == l.index.StoredSize() {
+		return r.pushWhole(ctx, l.descriptor, blob)
+	}
+	body, err := missingFrames(l.index, offer.Missing, blob)
+	if err != nil {
+		return err
+	}
+	step := r.client.progress.Step("upload", offer.Bytes)
+	err = r.putFrames(ctx, at, encoded, io.TeeReader(body, &counter{step: step}))
+	step.End(err)
+	if err != nil {
+		return fmt.Errorf("send frames: %w", err)
+	}
+	return nil
+}
+
+func (r *Repository) putFrames(ctx context.Context, at string, index []byte, body io.Reader) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, at, io.MultiReader(bytes.NewReader(index), body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", api.MediaTypeFrames)
+	req.Header.Set(api.HeaderIndexSize, strconv.Itoa(len(index)))
+	resp, err := r.do(req, push)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		return responseError(resp)
+	}
+	return nil
+}
+
+// missingFrames returns what follows the index in an upload of frames: which
+// ones are sent, and those.
+func missingFrames(x *frame.Index, missing []api.FrameRange, blob io.ReaderAt) (io.Reader, error) {
+	bits := make([]byte, (x.Len()+7)/8)
+	parts := []io.Reader{bytes.NewReader(bits)}
+	for _, m := range missing {
+		if m.First < 0 || m.Count <= 0 || m.First > x.Len() || m.Count > x.Len()-m.First {
+			return nil, fmt.Errorf("the registry lacks frames %d+%d of %d", m.First, m.Count, x.Len())
+		}
+		for i := m.First; i < m.First+m.Count; i++ {
+			bits[i/8] |= 0x80 >> (i % 8)
+		}
+		first, last := x.At(m.First), x.At(m.First+m.Count-1)
+		parts = append(parts, io.NewSectionReader(blob, first.Offset, last.Offset+last.Size-first.Offset))
+	}
+	return io.MultiReader(parts...), nil
+}
+
+// call sends a request and decodes the JSON that answers it.
+func (r *Repository) call(ctx context.Context, method, at, contentType string, body io.Reader, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, method, at, body)
+	if err != nil {
+		return err
+	}
+	actions := pull
+	if method != http.MethodGet {
+		actions = push
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	resp, err := r.do(req, actions)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		return responseError(resp)
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(answer); err != nil {
+		return fmt.Errorf("%s %s: read the answer: %w", method, at, err)
+	}
+	return nil
+}
+
+// maxAnswer bounds an answer of the registry in bytes: the missing frames of a
+// layer are the longest.
+const maxAnswer = 64 << 20
+
+// responseError makes an error of a response, with the registry's own words.
+func responseError(resp *http.Response) error {
+	e := &errcode.ErrorResponse{Method: resp.Request.Method, URL: resp.Request.URL, StatusCode: resp.StatusCode}
+	var body struct {
+		Errors errcode.Errors `json:"errors"`
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&body); err == nil {
+		e.Errors = body.Errors
+	}
+	return e
+}
+
+// hasStatus reports whether err is an answer with one of the statuses.
+func hasStatus(err error, statuses ...int) bool {
+	var e *errcode.ErrorResponse
+	if !errors.As(err, &e) {
+		return false
+	}
+	for _, s := range statuses {
+		if e.StatusCode == s {
+			return true
+		}
+	}
+	return false
+}

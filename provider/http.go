@@ -1,0 +1,144 @@
+package provider
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/converter/disk"
+	"github.com/cloudlets/cloudlets/extent"
+	"github.com/cloudlets/cloudlets/registry"
+)
+
+const (
+	maxRequest = 4 << 20 // bytes of a render request
+	maxWait    = 30 * time.Second
+)
+
+func contentPath(repository string, key digest.Digest) string {
+	return "/v2/" + repository + "/_cloudlets/" + api.ComponentRenders + "/" + key.String() + "/content"
+}
+
+// ServeExtension serves the renders extension of the registry's API: it is a
+// registry.ExtensionHandler.
+func (r *Renderer) ServeExtension(w http.ResponseWriter, req *http.Request, repository, rest string) error {
+	key, content, _ := strings.Cut(rest, "/")
+	switch {
+	case rest == "" && req.Method == http.MethodPost:
+		return r.postRender(w, req, repository)
+	case rest != "" && content == "" && req.Method == http.MethodGet:
+		return r.getRender(w, req, repository, digest.Digest(key))
+	case content == "content" && (req.Method == http.MethodGet || req.Method == http.MethodHead):
+		return r.getContent(w, req, repository, digest.Digest(key))
+	}
+	return &registry.Error{Status: http.StatusNotFound, Code: registry.CodeUnsupported,
+		Message: fmt.Sprintf("%s %s: renders are asked for with POST, and read with GET", req.Method, req.URL.Path)}
+}
+
+func (r *Renderer) postRender(w http.ResponseWriter, req *http.Request, repository string) error {
+	var ask api.RenderRequest
+	d := json.NewDecoder(http.MaxBytesReader(w, req.Body, maxRequest))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&ask); err != nil {
+		return badRequest("render request: %w", err)
+	}
+	state, err := r.Render(req.Context(), repository, ask)
+	if err != nil {
+		return answer(err)
+	}
+	status := http.StatusAccepted
+	if state.State == api.RenderDone {
+		status = http.StatusCreated
+	}
+	return writeState(w, status, state)
+}
+
+func (r *Renderer) getRender(w http.ResponseWriter, req *http.Request, repository string, key digest.Digest) error {
+	if wait := req.URL.Query().Get("wait"); wait != "" {
+		atMost, err := time.ParseDuration(wait)
+		if err != nil {
+			return badRequest("wait: expected a time such as 1s: %w", err)
+		}
+		if j := r.job(repository, key); j != nil {
+			j.wait(req.Context().Done(), min(atMost, maxWait))
+			return writeState(w, http.StatusOK, j.state())
+		}
+	}
+	state, err := r.State(req.Context(), repository, key)
+	if err != nil {
+		return answer(err)
+	}
+	return writeState(w, http.StatusOK, state)
+}
+
+func writeState(w http.ResponseWriter, status int, state api.Render) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	return json.NewEncoder(w).Encode(state)
+}
+
+// getContent serves the output of a render, from the moment it is planned.
+func (r *Renderer) getContent(w http.ResponseWriter, req *http.Request, repository string, key digest.Digest) error {
+	blob, err := r.openContent(req, repository, key)
+	if err != nil {
+		return answer(err)
+	}
+	defer blob.Close()
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Etag", `"`+key.String()+`"`)
+	http.ServeContent(w, req, "", time.Time{}, io.NewSectionReader(blob, 0, blob.Size()))
+	return nil
+}
+
+func (r *Renderer) openContent(req *http.Request, repository string, key digest.Digest) (extent.Blob, error) {
+	if j := r.job(repository, key); j != nil {
+		if m := j.plan(); m != nil {
+			return extent.NewReader(req.Context(), m, r.blobs), nil
+		}
+	}
+	state, err := r.State(req.Context(), repository, key)
+	if err != nil {
+		return nil, err
+	}
+	return r.blobs.Open(req.Context(), state.Blob)
+}
+
+// requestError is an error that the client made.
+type requestError struct{ error }
+
+func (e requestError) Unwrap() error { return e.error }
+
+func badRequest(format string, args ...any) error {
+	return requestError{fmt.Errorf(format, args...)}
+}
+
+// answer turns an error into the registry's words.
+func answer(err error) error {
+	var request requestError
+	switch {
+	case errors.As(err, &request):
+		return &registry.Error{Status: http.StatusBadRequest, Code: registry.CodeUnsupported, Message: err.Error(), Cause: err}
+	case isMissing(err):
+		return &registry.Error{Status: http.StatusNotFound, Code: registry.CodeManifestUnknown, Message: err.Error(), Cause: err}
+	case isUnrenderable(err):
+		return &registry.Error{Status: http.StatusUnprocessableEntity, Code: registry.CodeUnsupported, Message: err.Error(), Cause: err}
+	}
+	return err
+}
+
+// isUnrenderable reports whether an error is about the image itself: trying
+// again will not help.
+func isUnrenderable(err error) bool {
+	return errors.Is(err, disk.ErrNoKernel) || errors.Is(err, disk.ErrNoBootloader)
+}
+
+var _ registry.ExtensionHandler = (*Renderer)(nil).ServeExtension
+
+var _ Publisher = (*registry.Server)(nil)

@@ -1,0 +1,131 @@
+package provider
+
+import (
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/converter/disk"
+	"github.com/cloudlets/cloudlets/extent"
+)
+
+// job is a render under way.
+type job struct {
+	key        jobKey
+	parameters string // canonical
+	request    api.RenderRequest
+	planned    chan struct{} // closed when the output can be read, or never will
+	done       chan struct{} // closed at the end
+
+	mu     sync.Mutex
+	output *extent.Map // nil until planned
+	render api.Render
+	err    error
+}
+
+func newJob(k jobKey, parameters string, req api.RenderRequest) *job {
+	return &job{
+		key: k, parameters: parameters, request: req,
+		planned: make(chan struct{}), done: make(chan struct{}),
+		render: api.Render{Key: k.derivation, State: api.RenderPlanned, Content: contentPath(k.repository, k.derivation)},
+	}
+}
+
+// setPlan tells the job its output, or why there is none.
+func (j *job) setPlan(m *extent.Map, report disk.Report, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	defer close(j.planned)
+	if err != nil {
+		j.fail(err)
+		close(j.done)
+		return
+	}
+	j.output = m
+	j.render.Size = m.Size()
+	j.render.Boot, j.render.Notes = describe(report)
+}
+
+// describe tells a report in words.
+func describe(report disk.Report) (boot, notes []string) {
+	for _, f := range []struct{ firmware, loader string }{{"bios", report.BIOS}, {"uefi", report.UEFI}} {
+		if f.loader == "" {
+			notes = append(notes, "the disk does not boot with "+f.firmware+": neither the image nor a boot kit has a bootloader for it")
+			continue
+		}
+		boot = append(boot, f.firmware)
+	}
+	for _, part := range report.NotApplied {
+		notes = append(notes, "the part "+part+" of the configuration has no effect yet")
+	}
+	return boot, notes
+}
+
+// finish ends a job whose output was planned.
+func (j *job) finish(blob, artifact digest.Digest, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	defer close(j.done)
+	if err != nil {
+		j.fail(err)
+		return
+	}
+	j.render.State, j.render.Blob, j.render.Artifact = api.RenderDone, blob, artifact
+}
+
+func (j *job) fail(err error) {
+	j.err = err
+	j.render.State, j.render.Error = api.RenderFailed, err.Error()
+}
+
+// Write counts the bytes of the output that were hashed.
+func (j *job) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.render.Hashed += int64(len(p))
+	return len(p), nil
+}
+
+// state returns the state of the render.
+func (j *job) state() api.Render {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.render
+}
+
+// failure returns why the job failed.
+func (j *job) failure() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.err
+}
+
+// planError returns why there is no output.
+func (j *job) planError() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.output == nil {
+		return j.err
+	}
+	return nil
+}
+
+// plan returns the output, or nil while there is none.
+func (j *job) plan() *extent.Map {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.output
+}
+
+// wait waits for the end of the job, at most for a time.
+func (j *job) wait(end <-chan struct{}, atMost time.Duration) {
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	select {
+	case <-j.done:
+	case <-timer.C:
+	case <-end:
+	}
+}

@@ -1,0 +1,281 @@
+package provider
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/blobstore"
+	"github.com/cloudlets/cloudlets/blobstore/cache"
+	"github.com/cloudlets/cloudlets/converter"
+	"github.com/cloudlets/cloudlets/converter/disk"
+	"github.com/cloudlets/cloudlets/extent"
+	"github.com/cloudlets/cloudlets/registry/metadata"
+)
+
+const (
+	// imageBudget bounds the trees of images kept in memory, in bytes.
+	imageBudget = 64 << 20
+	// maxSealing is how many outputs are hashed at the same time. One keeps two
+	// cores busy.
+	maxSealing = 2
+	// maxFailed is how many failed renders are remembered.
+	maxFailed = 100
+)
+
+// Publisher puts manifests into repositories: a registry.Server is one.
+type Publisher interface {
+	PutManifest(ctx context.Context, repository, reference, mediaType string, raw []byte, tags ...string) (metadata.Manifest, error)
+}
+
+// Renderer renders the images of a registry. Outputs are readable as soon as
+// they are planned; their digests are computed afterwards, in the background.
+type Renderer struct {
+	blobs     *blobstore.Store
+	meta      *metadata.Store
+	publisher Publisher
+	log       *slog.Logger
+
+	layers  layers
+	images  *cache.Cache[digest.Digest, *golden] // by manifest
+	sealing chan struct{}                        // a place each
+
+	background context.Context // of work that outlives its request
+	stop       context.CancelFunc
+	running    sync.WaitGroup
+
+	mu     sync.Mutex
+	jobs   map[jobKey]*job // under way, or failed
+	failed []*job          // the oldest first
+}
+
+// jobKey names a render of a repository.
+type jobKey struct {
+	repository string
+	derivation digest.Digest
+}
+
+// New returns a renderer. It must be closed.
+func New(blobs *blobstore.Store, meta *metadata.Store, publisher Publisher, log *slog.Logger) *Renderer {
+	ctx, stop := context.WithCancel(context.Background())
+	return &Renderer{
+		blobs:      blobs,
+		meta:       meta,
+		publisher:  publisher,
+		log:        log,
+		layers:     layers{blobs: blobs, meta: meta},
+		images:     cache.New[digest.Digest, *golden](imageBudget),
+		sealing:    make(chan struct{}, maxSealing),
+		background: ctx,
+		stop:       stop,
+		jobs:       make(map[jobKey]*job),
+	}
+}
+
+// Close ends what goes on in the background. A render that is cut short is
+// planned again when it is next asked for.
+func (r *Renderer) Close() {
+	r.stop()
+	r.running.Wait()
+}
+
+// Prepare makes the layers of an image ready to be rendered, in the
+// background. A render does it too, and waits for it.
+func (r *Renderer) Prepare(repository string, d digest.Digest) {
+	r.running.Go(func() {
+		if err := r.prepare(repository, d); err != nil && r.background.Err() == nil {
+			r.log.Warn("image cannot be rendered", "repository", repository, "digest", d, "error", err)
+		}
+	})
+}
+
+// prepare loads an image of frames. Other layers have to be stored again to be
+// rendered, which waits until somebody wants that.
+func (r *Renderer) prepare(repository string, d digest.Digest) error {
+	m, err := r.meta.Manifest(r.background, repository, d)
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(string(m.Raw), api.AnnotationFramesDigest) {
+		return nil
+	}
+	_, err = r.load(r.background, repository, d)
+	return err
+}
+
+// derivation is what decides every byte of an output. Its JSON is canonical:
+// fields in this order, without those at their zero value.
+type derivation struct {
+	Converter  int             `json:"converter"`
+	Image      digest.Digest   `json:"image"`
+	Format     string          `json:"format"`
+	Size       int64           `json:"size,omitempty"`
+	FreeSpace  int64           `json:"freeSpace,omitempty"`
+	Volatile   bool            `json:"volatile,omitempty"`
+	KernelArgs string          `json:"kernelArgs,omitempty"`
+	Config     json.RawMessage `json:"config,omitempty"`
+	Bootkit    digest.Digest   `json:"bootkit,omitempty"`
+}
+
+// derive returns the canonical parameters of a request and their digest: the
+// derivation key.
+func derive(req api.RenderRequest) (parameters string, key digest.Digest, err error) {
+	d := derivation{
+		Converter: converter.Version, Image: req.Image, Format: req.Format, Size: req.Size, FreeSpace: req.FreeSpace,
+		Volatile: req.Volatile, KernelArgs: strings.Join(strings.Fields(req.KernelArgs), " "),
+	}
+	if req.Bootkit != nil {
+		d.Bootkit = req.Bootkit.Digest
+	}
+	if len(req.Config) > 0 {
+		// Through a map, so that equal configurations have equal keys however
+		// they were written.
+		var config map[string]any
+		if err := json.Unmarshal(req.Config, &config); err != nil {
+			return "", "", fmt.Errorf("configuration: expected a JSON object: %w", err)
+		}
+		if d.Config, err = json.Marshal(config); err != nil {
+			return "", "", err
+		}
+	}
+	b, err := json.Marshal(d)
+	return string(b), digest.FromBytes(b), err
+}
+
+// Render plans an output and begins to compute its digest, or returns the state
+// of a render that was asked for before.
+func (r *Renderer) Render(ctx context.Context, repository string, req api.RenderRequest) (api.Render, error) {
+	if err := req.Image.Validate(); err != nil {
+		return api.Render{}, badRequest("image digest %q: %w", req.Image, err)
+	}
+	if _, err := converter.FindFormat(req.Format); err != nil {
+		return api.Render{}, badRequest("%w", err)
+	}
+	parameters, key, err := derive(req)
+	if err != nil {
+		return api.Render{}, badRequest("%w", err)
+	}
+	state, err := r.State(ctx, repository, key)
+	if !errors.Is(err, metadata.ErrRenderUnknown) && state.State != api.RenderFailed {
+		return state, err
+	}
+	j := r.begin(jobKey{repository, key}, parameters, req)
+	select {
+	case <-j.planned:
+		return j.state(), j.planError()
+	case <-ctx.Done():
+		return api.Render{}, ctx.Err()
+	}
+}
+
+// begin returns the job of a render, started if there is none.
+func (r *Renderer) begin(k jobKey, parameters string, req api.RenderRequest) *job {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if j, ok := r.jobs[k]; ok && j.failure() == nil {
+		return j
+	}
+	j := newJob(k, parameters, req)
+	r.jobs[k] = j
+	r.running.Go(func() {
+		r.run(r.background, j)
+		r.forget(j)
+	})
+	return j
+}
+
+// forget drops a job that was done: the metadata knows it now. One that failed
+// stays, to say so, until it is tried again or maxFailed others have failed.
+func (r *Renderer) forget(j *job) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if j.failure() == nil {
+		delete(r.jobs, j.key)
+		return
+	}
+	if r.failed = append(r.failed, j); len(r.failed) > maxFailed {
+		if oldest := r.failed[0]; r.jobs[oldest.key] == oldest {
+			delete(r.jobs, oldest.key)
+		}
+		r.failed = r.failed[1:]
+	}
+}
+
+// job returns a render that is under way, or nil.
+func (r *Renderer) job(repository string, key digest.Digest) *job {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.jobs[jobKey{repository, key}]
+}
+
+// State returns the state of a render. The error wraps
+// metadata.ErrRenderUnknown where nobody has asked for it.
+func (r *Renderer) State(ctx context.Context, repository string, key digest.Digest) (api.Render, error) {
+	if j := r.job(repository, key); j != nil {
+		return j.state(), nil
+	}
+	done, err := r.meta.Render(ctx, repository, key)
+	if err != nil {
+		return api.Render{}, err
+	}
+	record, err := r.meta.Blob(ctx, repository, done.Blob)
+	if err != nil {
+		return api.Render{}, err
+	}
+	state := api.Render{
+		Key: key, State: api.RenderDone, Size: record.Size, Hashed: record.Size,
+		Content: contentPath(repository, key), Blob: done.Blob, Artifact: done.Artifact,
+	}
+	return state, nil
+}
+
+// run plans the output of a job, then stores and publishes it.
+func (r *Renderer) run(ctx context.Context, j *job) {
+	image, m, report, err := r.plan(ctx, j.key.repository, j.request)
+	j.setPlan(m, report, err)
+	if err != nil {
+		return
+	}
+	r.sealing <- struct{}{}
+	defer func() { <-r.sealing }()
+	j.finish(r.publish(ctx, j, image, m))
+	if err := j.failure(); err != nil && ctx.Err() == nil {
+		r.log.Error("render failed", "repository", j.key.repository, "image", j.request.Image, "format", j.request.Format, "error", err)
+	}
+}
+
+// plan returns the map of an output.
+func (r *Renderer) plan(ctx context.Context, repository string, req api.RenderRequest) (*golden, *extent.Map, disk.Report, error) {
+	image, err := r.load(ctx, repository, req.Image)
+	if err != nil {
+		return nil, nil, disk.Report{}, err
+	}
+	options := disk.Options{
+		Size: req.Size, FreeSpace: req.FreeSpace, Seed: image.descriptor.Digest.String(), KernelArgs: strings.Fields(req.KernelArgs),
+	}
+	if len(req.Config) > 0 {
+		if err := json.Unmarshal(req.Config, &options.Config); err != nil {
+			return nil, nil, disk.Report{}, badRequest("configuration: %w", err)
+		}
+	}
+	if req.Bootkit != nil {
+		kit, err := r.load(ctx, req.Bootkit.Repository, req.Bootkit.Digest)
+		if err != nil {
+			return nil, nil, disk.Report{}, fmt.Errorf("boot kit: %w", err)
+		}
+		options.Kit = kit.tree
+	}
+	tree, err := r.rootfs(ctx, image, req.Volatile)
+	if err != nil {
+		return nil, nil, disk.Report{}, err
+	}
+	m, report, err := converter.Render(ctx, tree, r.blobs, converter.Parameters{Format: req.Format, Disk: options})
+	return image, m, report, err
+}
