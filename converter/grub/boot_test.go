@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloudlets/cloudlets/converter/convertertest"
 	"github.com/cloudlets/cloudlets/converter/grub"
 )
 
@@ -51,10 +52,8 @@ func TestBIOSBootsTheCoreImage(t *testing.T) {
 // is on the serial console.
 func waitForSerial(t *testing.T, disk, marker string) {
 	t.Helper()
-	tool, err := exec.LookPath("qemu-system-x86_64")
-	if err != nil {
-		t.Fatal("this test needs the Debian package qemu-system-x86")
-	}
+	const tool = "qemu-system-x86_64"
+	convertertest.Need(t, tool, "qemu-system-x86")
 	ctx, cancel := context.WithTimeout(t.Context(), bootTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, tool, "-accel", "tcg", "-m", "128", "-nodefaults", "-display", "none",

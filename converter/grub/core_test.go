@@ -6,13 +6,13 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/ulikunitz/xz/lzma"
 
+	"github.com/cloudlets/cloudlets/converter/convertertest"
 	"github.com/cloudlets/cloudlets/converter/grub"
 )
 
@@ -24,10 +24,7 @@ var diskModules = strings.Fields(`biosdisk part_gpt fat ext2 search search_fs_uu
 // mkimage returns what the real tool makes of the same options.
 func mkimage(t *testing.T, opts grub.Options) []byte {
 	t.Helper()
-	tool, err := exec.LookPath("grub-mkimage")
-	if err != nil {
-		t.Fatal("this test needs the Debian package grub-common (grub-mkimage)")
-	}
+	convertertest.Need(t, "grub-mkimage", "grub-common")
 	dir := t.TempDir()
 	out := filepath.Join(dir, "core.img")
 	args := []string{"-O", "i386-pc", "-p", opts.Prefix, "-o", out}
@@ -38,9 +35,7 @@ func mkimage(t *testing.T, opts grub.Options) []byte {
 		}
 		args = append(args, "-c", config)
 	}
-	if msg, err := exec.Command(tool, append(args, opts.Modules...)...).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", tool, err, msg)
-	}
+	convertertest.Run(t, "grub-mkimage", append(args, opts.Modules...)...)
 	core, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,193 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cloudlets/cloudlets/converter/ext4"
+	"github.com/cloudlets/cloudlets/converter/fat32"
+	"github.com/cloudlets/cloudlets/converter/gpt"
+	"github.com/cloudlets/cloudlets/converter/grub"
+	"github.com/cloudlets/cloudlets/extent"
+	"github.com/cloudlets/cloudlets/image"
+)
+
+// Partition numbers. The menu and GRUB's prefix name partitions by them.
+const (
+	biosBootNumber = iota + 1
+	espNumber
+	rootNumber
+)
+
+// Plan returns the extent map of a disk that holds the tree as its root
+// filesystem. open opens the blobs of the tree and of the boot kit; files of
+// bootloaders are read through it, and nothing else.
+//
+// It returns [ErrNoKernel] or [ErrNoBootloader] where there is nothing to boot,
+// and errors of the ext4, fat32 and gpt packages, wrapped. The tree is not
+// changed.
+func Plan(ctx context.Context, tree *image.Tree, open extent.Opener, opts Options) (*extent.Map, Report, error) {
+	m, report, err := newPlan(ctx, tree, open, opts)
+	if err != nil {
+		return nil, Report{}, fmt.Errorf("plan the disk: %w", err)
+	}
+	return m, report, nil
+}
+
+func newPlan(ctx context.Context, tree *image.Tree, open extent.Opener, opts Options) (*extent.Map, Report, error) {
+	if err := opts.check(); err != nil {
+		return nil, Report{}, err
+	}
+	p := planner{opts: opts, ids: deriveIdentities(opts.Seed)}
+	var err error
+	if p.tree, err = opts.Config.apply(tree); err != nil {
+		return nil, Report{}, err
+	}
+	if p.kernels, err = findKernels(p.tree); err != nil {
+		return nil, Report{}, err
+	}
+	if p.loaders, err = chooseBootloaders(ctx, open, opts.Kit, tree); err != nil {
+		return nil, Report{}, err
+	}
+	m, err := p.plan()
+	return m, p.report(), err
+}
+
+// planner is a disk being planned.
+type planner struct {
+	opts    Options
+	ids     identities
+	tree    *image.Tree
+	kernels []kernel
+	loaders bootloaders
+}
+
+func (p *planner) plan() (*extent.Map, error) {
+	layout := p.layout()
+	esp, err := p.esp()
+	if err != nil {
+		return nil, fmt.Errorf("EFI system partition: %w", err)
+	}
+	layout.Partitions[espNumber-1].Map = esp
+	root, err := p.root(layout)
+	if err != nil {
+		return nil, fmt.Errorf("root partition: %w", err)
+	}
+	layout.Partitions[rootNumber-1].Map = root
+	if err := p.addBIOS(&layout); err != nil {
+		return nil, err
+	}
+	return gpt.Plan(layout)
+}
+
+// layout returns the layout of the disk without content.
+func (p *planner) layout() gpt.Layout {
+	return gpt.Layout{
+		ID: p.ids.disk, Size: p.opts.Size, Alignment: Alignment,
+		Partitions: []gpt.Partition{
+			{Type: gpt.TypeBIOSBoot, ID: p.ids.biosBoot, Name: "BIOS boot", Size: biosBootSize},
+			{Type: gpt.TypeESP, ID: p.ids.esp, Name: "EFI system"},
+			{
+				Type: gpt.TypeLinuxRootX8664, ID: p.ids.root, Name: "root",
+				Attributes: gpt.AttributeGrowFileSystem, Fill: true,
+			},
+		},
+	}
+}
+
+// esp returns the EFI system partition.
+func (p *planner) esp() (*extent.Map, error) {
+	tree, err := espTree(p.loaders, p.menu())
+	if err != nil {
+		return nil, err
+	}
+	opts := fat32.Options{Label: "ESP", Serial: p.ids.volume}
+	size, err := fat32.MinSize(tree, opts)
+	if err != nil {
+		return nil, err
+	}
+	if p.loaders.uefi != nil && p.loaders.uefi.grub == "" {
+		size *= 2 // the system will want to put its next kernel there
+	}
+	opts.Size = max(defaultESPSize, alignUp(size))
+	return fat32.Plan(tree, opts)
+}
+
+// menu returns what is to be booted.
+func (p *planner) menu() bootMenu {
+	return bootMenu{
+		filesystem: formatUUID(p.ids.filesystem),
+		partition:  formatUUID(p.ids.root),
+		linked:     linkedKernel(p.tree),
+		kernels:    p.kernels,
+		args:       p.opts.KernelArgs,
+	}
+}
+
+// root returns the root filesystem: as large as the rest of the disk where its
+// size is given, else as small as the free space asked for allows.
+func (p *planner) root(layout gpt.Layout) (*extent.Map, error) {
+	opts := ext4.Options{
+		FreeSpace: p.opts.freeSpace(), ReservedPercent: 1,
+		UUID: p.ids.filesystem, HashSeed: p.ids.hashSeed, Label: "root", Time: p.tree.Root.ModTime,
+	}
+	if p.opts.Size > 0 {
+		spans, err := layout.Place()
+		if err != nil {
+			return nil, err
+		}
+		opts.Size = spans[rootNumber-1].Length
+	}
+	m, err := ext4.Plan(p.tree, opts)
+	var small *ext4.TooSmallError
+	if errors.As(err, &small) {
+		need := p.opts.Size - small.Size + small.Need
+		return nil, fmt.Errorf("the disk of %d bytes is too small, make it at least %d: %w", p.opts.Size, alignUp(need), err)
+	}
+	return m, err
+}
+
+// addBIOS adds what a BIOS starts. It comes last because boot code names the
+// sectors of partitions.
+func (p *planner) addBIOS(layout *gpt.Layout) error {
+	if p.loaders.bios == nil {
+		return nil
+	}
+	spans, err := layout.Place()
+	if err != nil {
+		return err
+	}
+	lba := uint64(spans[biosBootNumber-1].FirstBlock())
+	core, err := grub.CoreImage(*p.loaders.bios, grub.Options{
+		Prefix:  fmt.Sprintf("(,gpt%d)%s", espNumber, grubDir),
+		Modules: biosModules,
+		LBA:     lba,
+	})
+	if err != nil {
+		return err
+	}
+	if layout.BootCode, err = grub.BootSector(*p.loaders.bios, lba); err != nil {
+		return err
+	}
+	var b extent.Builder
+	b.Inline(core)
+	layout.Partitions[biosBootNumber-1].Map, err = b.Build()
+	return err
+}
+
+func (p *planner) report() Report {
+	r := Report{RootUUID: formatUUID(p.ids.filesystem), NotApplied: p.opts.Config.notApplied()}
+	if p.loaders.uefi != nil {
+		r.UEFI = p.loaders.uefi.name
+	}
+	if p.loaders.bios != nil {
+		r.BIOS = biosLoader
+	}
+	for _, k := range p.kernels {
+		r.Kernels = append(r.Kernels, k.version)
+	}
+	return r
+}
+
+func alignUp(n int64) int64 { return (n + Alignment - 1) / Alignment * Alignment }
