@@ -101,13 +101,20 @@ func smallestGeometry(from, inodes uint64, o Options, need func(geometry) uint64
 			return g, nil
 		}
 		blocks = max(blocks+1, want)
-		if g.blocks < blocks && blocks%blocksPerGroup != 0 {
-			last := divide(blocks, inodes, o)
-			blocks = max(blocks, uint64(last.groups-1)*blocksPerGroup+last.minLastGroup())
-		}
+		blocks = keepLastGroup(blocks, inodes, o)
 	}
 	return geometry{}, fmt.Errorf("%w: the tree and the space that must stay free need more than the %d bytes that ext4 with a resize inode can have",
 		ErrTree, uint64(maxSize))
+}
+
+// keepLastGroup returns the smallest number of blocks from blocks on of which
+// none are left out for a last group that is too small.
+func keepLastGroup(blocks, inodes uint64, o Options) uint64 {
+	g := divide(blocks, inodes, o)
+	if g.groups == 1 || blocks%blocksPerGroup == 0 {
+		return blocks
+	}
+	return max(blocks, uint64(g.groups-1)*blocksPerGroup+g.minLastGroup())
 }
 
 func ceilDiv(a, b uint64) uint64 { return (a + b - 1) / b }

@@ -56,14 +56,16 @@ func (n *inode) encode(b []byte) {
 }
 
 // The seconds an inode can keep: 34 bits, shifted so that a signed 32-bit value
-// keeps its meaning (ext4 doc, "Inode Timestamps").
+// keeps its meaning (ext4 doc, "Inode Timestamps"). The last quarter of them,
+// from 2310-04-04 on, is left out: e2fsck takes it for times before 1970 that an
+// old kernel wrote, and changes them.
 const (
 	minSeconds = math.MinInt32
-	maxSeconds = 1<<34 + math.MinInt32 - 1
+	maxSeconds = 3<<32 + math.MinInt32 - 1
 )
 
 // encodeTime returns the two fields of a timestamp. Like Linux, it takes the
-// nearest time there is for one before 1901-12-13 or after 2446-05-10.
+// nearest time there is for one before 1901-12-13 or from 2310-04-04 on.
 func encodeTime(t image.Time) (low, more uint32) {
 	switch {
 	case t.Sec < minSeconds:

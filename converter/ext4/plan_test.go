@@ -72,6 +72,22 @@ func TestPlanHoldsEveryKindOfFile(t *testing.T) {
 	}
 }
 
+func TestPlanTakesTheNearestTimeExt4CanHold(t *testing.T) {
+	tree := treeOf(map[string]*image.Inode{
+		"early": {Mode: image.TypeRegular, ModTime: image.Time{Sec: -1 << 40, Nsec: 7}},
+		"late":  {Mode: image.TypeRegular, ModTime: image.Time{Sec: 1 << 40, Nsec: 7}},
+	})
+	img := planImage(t, tree, testOptions())
+	mustCheck(t, img)
+	stats := debugfs(t, img, []string{"stat /early", "stat /late"})
+	if got, want := parseStat(t, stats[0]).time, (image.Time{Sec: minSeconds}); got != want {
+		t.Errorf("early: %v, want %v", got, want)
+	}
+	if got, want := parseStat(t, stats[1]).time, (image.Time{Sec: maxSeconds}); got != want {
+		t.Errorf("late: %v, want %v", got, want)
+	}
+}
+
 func TestPlanOfAnEmptyTree(t *testing.T) {
 	tree := image.NewTree()
 	img := planImage(t, tree, testOptions())
