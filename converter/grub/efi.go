@@ -15,21 +15,27 @@ const (
 	moduleInfo64Size   = 24
 )
 
+// maxMagics is how many places that look like a module area are tried. The
+// magic is in GRUB's code a few times; the bound keeps hostile files cheap.
+const maxMagics = 64
+
 // EFIPrefix returns the directory in which a GRUB for 64-bit UEFI looks for its
 // grub.cfg, such as "/EFI/debian": the prefix it was built with. Where that
 // names no device, it is on the filesystem that GRUB itself was loaded from.
 func EFIPrefix(efi []byte) (string, error) {
 	magic := binary.LittleEndian.AppendUint32(nil, moduleMagic)
-	for at := 0; ; at += len(magic) {
-		next := bytes.Index(efi[at:], magic)
-		if next < 0 {
-			return "", errors.New("no prefix found in the GRUB EFI binary; expected one made by grub-mkimage with -p")
+	rest := efi
+	for range maxMagics {
+		at := bytes.Index(rest, magic)
+		if at < 0 {
+			break
 		}
-		at += next
-		if prefix, ok := areaPrefix(efi[at:]); ok {
+		if prefix, ok := areaPrefix(rest[at:]); ok {
 			return prefix, nil
 		}
+		rest = rest[at+len(magic):]
 	}
+	return "", errors.New("no prefix found in the GRUB EFI binary; expected one made by grub-mkimage with -p")
 }
 
 // areaPrefix returns the prefix from a module area at the start of area. The
