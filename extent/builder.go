@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // ErrRange is wrapped by errors about lengths and offsets that are negative,
@@ -23,6 +24,14 @@ type Builder struct {
 
 // Size returns the number of bytes appended so far.
 func (b *Builder) Size() int64 { return b.m.size }
+
+// Grow makes room for about so many more extents and inline bytes, so that
+// appending them does not copy the map over and over. It changes nothing else.
+func (b *Builder) Grow(extents, inline int) {
+	b.m.starts = slices.Grow(b.m.starts, extents)
+	b.m.runs = slices.Grow(b.m.runs, extents)
+	b.m.inline = slices.Grow(b.m.inline, inline)
+}
 
 // Zero appends n zero bytes.
 func (b *Builder) Zero(n int64) { b.add(n, run{blob: blobZero}) }

@@ -25,6 +25,16 @@ func (c blocks) emit(b *extent.Builder, off, n int64) {
 	b.ZeroTo(end)
 }
 
+// inlineSize returns how much of c is not in long runs of zeros.
+func (c blocks) inlineSize() (n int) {
+	for len(c) > 0 {
+		start, end := zeroRun(c)
+		n += start
+		c = c[end:]
+	}
+	return n
+}
+
 // minZeroRun is how many zeros in a row are worth an extent of their own.
 const minZeroRun = 1024
 

@@ -193,6 +193,7 @@ func (p *plan) countDirectories() {
 // emit writes regions and pieces in the order of their blocks.
 func (p *plan) emit() (*extent.Map, error) {
 	var b extent.Builder
+	b.Grow(p.outputSize())
 	regions := p.regions
 	for _, piece := range p.pieces {
 		for len(regions) > 0 && regions[0].start < uint64(piece.physical) {
@@ -211,6 +212,21 @@ func (p *plan) emit() (*extent.Map, error) {
 	}
 	b.ZeroTo(max(p.opts.Size, p.size()))
 	return b.Build()
+}
+
+// outputSize estimates how many extents and inline bytes the map will have.
+func (p *plan) outputSize() (extents, bytes int) {
+	extents = 2 * (len(p.pieces) + len(p.regions))
+	bytes = int(p.usedInodes()) * inodeSize
+	for range superblockGroups(p.geo.groups) {
+		bytes += superblockSize + len(p.descriptors)
+	}
+	for _, piece := range p.pieces {
+		if b, ok := piece.content.(blocks); ok {
+			bytes += b.inlineSize()
+		}
+	}
+	return extents, bytes
 }
 
 func (p *plan) emitAt(b *extent.Builder, r region) error {
