@@ -122,31 +122,6 @@ func TestTreesAreReadByManyAtOnce(t *testing.T) {
 	}
 }
 
-func FuzzMerge(f *testing.F) {
-	f.Add([]byte(layer(f, "f a/b 1", "l c a", "f c/d 2", "h e c/b").Digest), []byte(layer(f, "f a/.wh..wh..opq", "h x y", "f y 1").Digest))
-	f.Fuzz(func(t *testing.T, low, high []byte) {
-		tree, err := Merge([]Layer{
-			{Digest: "low", Tar: strings.NewReader(string(low)), Size: int64(len(low))},
-			{Digest: "high", Tar: strings.NewReader(string(high)), Size: int64(len(high))},
-		})
-		if err != nil {
-			return
-		}
-		names := make(map[*Inode]int)
-		for path, n := range tree.Walk() {
-			names[n]++
-			if n.Type() == 0 {
-				t.Fatalf("%q has no type", path)
-			}
-		}
-		for n, count := range names {
-			if n.Links != count {
-				t.Fatalf("%+v has %d names", n, count)
-			}
-		}
-	})
-}
-
 func FuzzParseCloudletManifest(f *testing.F) {
 	f.Add([]byte(sample))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -373,3 +373,34 @@ func listDirectory(t *rapid.T, dir string) []string {
 	}
 	return list(tree)
 }
+
+// FuzzMerge merges two layers whose entries are the lines of the input, in the
+// form that layer takes.
+func FuzzMerge(f *testing.F) {
+	f.Add("f a/b 1\nl c a\nf c/d 2\nh e c/b", "f a/.wh..wh..opq\nh x y\nf y 1")
+	f.Add("l a b\nl b a\nf a/x", "h a a\nh b c\nh c b\nd .\nf .wh..wh.x")
+	f.Fuzz(func(t *testing.T, low, high string) {
+		var layers []Layer
+		for _, text := range []string{low, high} {
+			specs := slices.DeleteFunc(strings.Split(text, "\n"), func(spec string) bool {
+				return len(spec) < 3 || !strings.Contains("dflh", spec[:1]) || spec[1] != ' ' || strings.Contains(spec, "\x00")
+			})
+			layers = append(layers, layer(t, specs...))
+		}
+		tree, err := Merge(layers)
+		if err != nil {
+			return
+		}
+		names := make(map[*Inode]int)
+		for path, n := range tree.Walk() {
+			if names[n]++; n.Type() == 0 {
+				t.Fatalf("%q has no type", path)
+			}
+		}
+		for n, count := range names {
+			if n.Links != count {
+				t.Fatalf("Links is %d for a file with %d names", n.Links, count)
+			}
+		}
+	})
+}
