@@ -11,7 +11,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/content"
+	"oras.land/oras-go/v2/content/oci"
 )
 
 // maxManifest bounds a manifest that is pulled, in bytes: what the
@@ -70,6 +72,57 @@ func (r *Repository) Platform(ctx context.Context, m *Manifest, arch string) (*M
 		}
 	}
 	return nil, fmt.Errorf("index %s has no manifest for linux/%s", m.Descriptor.Digest, ociArch(arch))
+}
+
+// Pulled is what was pulled.
+type Pulled struct {
+	Reference string `json:"reference"`
+	ocispec.Descriptor
+}
+
+// Pull writes what the repository's reference names to w: of an image of one
+// layer, the tar of its rootfs; of an artifact with one blob, that.
+func (r *Repository) Pull(ctx context.Context, w io.Writer) (Pulled, error) {
+	m, err := r.Manifest(ctx)
+	if err != nil {
+		return Pulled{}, err
+	}
+	pulled := Pulled{Reference: r.Reference.String(), Descriptor: m.Descriptor}
+	if m, err = r.Platform(ctx, m, ""); err != nil {
+		return pulled, err
+	}
+	if len(m.Layers) != 1 {
+		return pulled, fmt.Errorf("pull %s: it has %d layers, a file is one: copy the image with --layout", r.Reference, len(m.Layers))
+	}
+	if !isImageConfig(m.Config.MediaType) {
+		return pulled, r.PullBlob(ctx, m.Layers[0], w)
+	}
+	config, err := r.ImageConfig(ctx, m)
+	if err != nil {
+		return pulled, err
+	}
+	if len(config.RootFS.DiffIDs) != 1 {
+		return pulled, fmt.Errorf("pull %s: its config names %d layers, the manifest 1", r.Reference, len(config.RootFS.DiffIDs))
+	}
+	return pulled, r.PullLayer(ctx, m.Layers[0], config.RootFS.DiffIDs[0], w)
+}
+
+// PullLayout copies what the repository's reference names, whole, into an OCI
+// image layout.
+func (r *Repository) PullLayout(ctx context.Context, dir string) (Pulled, error) {
+	layout, err := oci.NewWithContext(ctx, dir)
+	if err != nil {
+		return Pulled{}, fmt.Errorf("open OCI layout %s: %w", dir, err)
+	}
+	reference := r.Reference.Reference
+	if reference == "" {
+		reference = "latest"
+	}
+	d, err := oras.Copy(ctx, r.Repository, reference, layout, reference, oras.DefaultCopyOptions)
+	if err != nil {
+		return Pulled{}, fmt.Errorf("pull %s: %w", r.Reference, err)
+	}
+	return Pulled{Reference: r.Reference.String(), Descriptor: d}, nil
 }
 
 // PullBlob writes a blob to w and verifies it.

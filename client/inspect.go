@@ -1,0 +1,121 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/registry"
+	"oras.land/oras-go/v2/registry/remote"
+
+	"github.com/cloudlets/cloudlets/api"
+)
+
+// Summary is what there is to know of an image at a glance, in the words of
+// skopeo inspect where it has them.
+type Summary struct {
+	Name         string
+	Digest       digest.Digest
+	MediaType    string
+	ArtifactType string `json:",omitempty"`
+	Created      *time.Time
+	Architecture string               `json:",omitempty"`
+	Os           string               `json:",omitempty"` //nolint:revive // skopeo's spelling
+	Labels       map[string]string    `json:",omitempty"`
+	Annotations  map[string]string    `json:",omitempty"`
+	Subject      *ocispec.Descriptor  `json:",omitempty"`
+	Layers       []ocispec.Descriptor `json:",omitempty"`
+	Manifests    []ocispec.Descriptor `json:",omitempty"` // of an index
+	Derived      []ocispec.Descriptor `json:",omitempty"` // artifacts whose subject the image is
+	Cloudlet     json.RawMessage      `json:",omitempty"` // the cloudlet manifest
+}
+
+// Inspect returns a summary of what the repository's reference names.
+func (r *Repository) Inspect(ctx context.Context) (*Summary, error) {
+	m, err := r.Manifest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &Summary{
+		Name:      r.Reference.Registry + "/" + r.Reference.Repository,
+		Digest:    m.Descriptor.Digest,
+		MediaType: m.Descriptor.MediaType, ArtifactType: m.ArtifactType,
+		Annotations: m.Annotations, Subject: m.Subject, Layers: m.Layers,
+	}
+	if raw := m.Annotations[api.AnnotationManifest]; raw != "" && json.Valid([]byte(raw)) {
+		s.Cloudlet = json.RawMessage(raw)
+	}
+	if s.Derived, err = registry.Referrers(ctx, r.Repository, m.Descriptor, ""); err != nil {
+		return nil, fmt.Errorf("list what refers to %s: %w", m.Descriptor.Digest, err)
+	}
+	if m.Descriptor.MediaType == ocispec.MediaTypeImageIndex {
+		var index ocispec.Index
+		if err := json.Unmarshal(m.Raw, &index); err != nil {
+			return nil, fmt.Errorf("index %s: %w", m.Descriptor.Digest, err)
+		}
+		s.Manifests = index.Manifests
+		return s, nil
+	}
+	if !isImageConfig(m.Config.MediaType) {
+		return s, nil
+	}
+	config, err := r.ImageConfig(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	s.Created, s.Architecture, s.Os, s.Labels = config.Created, config.Architecture, config.OS, config.Config.Labels
+	return s, nil
+}
+
+func isImageConfig(mediaType string) bool {
+	return mediaType == ocispec.MediaTypeImageConfig || mediaType == "application/vnd.docker.container.image.v1+json"
+}
+
+// DiskFormat returns the format of the disk that a derived artifact is, if it
+// is one.
+func (m *Manifest) DiskFormat() (format string, ok bool) {
+	format, ok = strings.CutPrefix(m.ArtifactType, api.ArtifactDisk(""))
+	return format, ok && len(m.Layers) == 1
+}
+
+// Repositories lists the repositories of a registry.
+func (c *Client) Repositories(ctx context.Context, host string) ([]string, error) {
+	reg, err := remote.NewRegistry(host)
+	if err != nil {
+		return nil, fmt.Errorf("registry %q: expected HOST[:PORT]: %w", host, err)
+	}
+	reg.Client = c.auth
+	reg.PlainHTTP = c.plainHTTP || isLocal(host)
+	names, err := registry.Repositories(ctx, reg)
+	if err != nil {
+		return nil, fmt.Errorf("list the repositories of %s: %w", host, err)
+	}
+	return names, nil
+}
+
+// TaggedManifest is a tag and what it names.
+type TaggedManifest struct {
+	Tag string `json:"tag"`
+	ocispec.Descriptor
+}
+
+// Tagged lists the tags of the repository with what they name.
+func (r *Repository) Tagged(ctx context.Context) ([]TaggedManifest, error) {
+	tags, err := registry.Tags(ctx, r.Repository)
+	if err != nil {
+		return nil, fmt.Errorf("list the tags of %s: %w", r.Reference.Repository, err)
+	}
+	list := []TaggedManifest{}
+	for _, tag := range tags {
+		d, err := r.Resolve(ctx, tag)
+		if err != nil {
+			return nil, fmt.Errorf("tag %s of %s: %w", tag, r.Reference.Repository, err)
+		}
+		list = append(list, TaggedManifest{Tag: tag, Descriptor: d})
+	}
+	return list, nil
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cloudlets/cloudlets/client"
+)
+
+func newInspect(g *globals) *cobra.Command {
+	var raw bool
+	cmd := &cobra.Command{
+		Use:   "inspect REFERENCE",
+		Short: "Show what an image is, and what was rendered from it",
+		Args:  exactly("REFERENCE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			repo, err := g.repository(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			if raw {
+				m, err := repo.Manifest(cmd.Context())
+				if err != nil {
+					return err
+				}
+				_, err = cmd.OutOrStdout().Write(m.Raw)
+				return err
+			}
+			summary, err := repo.Inspect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return g.print(cmd, summary, func(w io.Writer) { printSummary(w, summary) })
+		},
+	}
+	cmd.Flags().BoolVar(&raw, "raw", false, "print the manifest, byte for byte")
+	return cmd
+}
+
+func printSummary(w io.Writer, s *client.Summary) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(t, "%s\t%s\n", name, value)
+		}
+	}
+	row("Name", s.Name)
+	row("Digest", s.Digest.String())
+	row("MediaType", s.MediaType)
+	row("ArtifactType", s.ArtifactType)
+	row("Architecture", s.Architecture)
+	row("Os", s.Os)
+	if s.Created != nil {
+		row("Created", s.Created.UTC().Format("2006-01-02 15:04:05 MST"))
+	}
+	if s.Subject != nil {
+		row("Subject", s.Subject.Digest.String())
+	}
+	for _, l := range s.Layers {
+		row("Layer", fmt.Sprintf("%s  %s  %s", l.Digest, human(l.Size), l.MediaType))
+	}
+	for _, r := range s.Derived {
+		row("Derived", fmt.Sprintf("%s  %s", r.Digest, r.ArtifactType))
+	}
+	t.Flush()
+}

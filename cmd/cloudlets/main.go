@@ -1,0 +1,55 @@
+// Command cloudlets is a content-addressed registry for bootable server images,
+// and the client to it. Run it without arguments for help.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"oras.land/oras-go/v2/errdef"
+)
+
+// Exit codes, as `cloudlets help exit-codes` tells them.
+const (
+	exitFailed      = 1
+	exitUsage       = 2
+	exitNotFound    = 3
+	exitInterrupted = 130 // 128 + SIGINT, as in shells
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := newCommand().ExecuteContext(ctx)
+	interrupted := ctx.Err() != nil
+	stop()
+	if err == nil {
+		return
+	}
+	if interrupted {
+		fmt.Fprintln(os.Stderr, "cloudlets: interrupted")
+		os.Exit(exitInterrupted)
+	}
+	fmt.Fprintln(os.Stderr, "cloudlets:", err)
+	os.Exit(exitCode(err))
+}
+
+// usageError is an error in the words of the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func exitCode(err error) int {
+	var usage usageError
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.Is(err, errdef.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		return exitNotFound
+	}
+	return exitFailed
+}

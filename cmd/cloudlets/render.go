@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/client"
+	"github.com/cloudlets/cloudlets/converter"
+)
+
+// renderFlags are the flags of all commands that render.
+type renderFlags struct {
+	size, freeSpace byteSize
+	config          string
+	bootkit         string
+	kernelArgs      string
+	volatile        bool
+}
+
+func (f *renderFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.Var(&f.size, "size", "size of the disk (default: its content and --free-space; grows on first boot)")
+	flags.Var(&f.freeSpace, "free-space", "free space of the root filesystem, at least (default 512M without --size)")
+	flags.StringVar(&f.config, "config", "", "file with the configuration as JSON: hostname, dns, ip, args; - for the standard input")
+	flags.StringVar(&f.bootkit, "bootkit", "", "reference of a boot kit in the same registry, for images without a bootloader")
+	flags.StringVar(&f.kernelArgs, "append", "", "arguments to add to the kernel's command line")
+	flags.BoolVar(&f.volatile, "volatile", false, "keep the image's volatile paths")
+}
+
+// request makes a render request of the flags, for the image that the
+// repository's reference names.
+func (f *renderFlags) request(cmd *cobra.Command, g *globals, repo *client.Repository, format string) (api.RenderRequest, error) {
+	d, err := repo.Resolve(cmd.Context(), orLatest(repo.Reference.Reference))
+	if err != nil {
+		return api.RenderRequest{}, fmt.Errorf("%s: %w", repo.Reference, err)
+	}
+	req := api.RenderRequest{
+		Image: d.Digest, Format: format, Size: int64(f.size), FreeSpace: int64(f.freeSpace),
+		KernelArgs: f.kernelArgs, Volatile: f.volatile,
+	}
+	if req.Config, err = readConfig(cmd, f.config); err != nil {
+		return req, err
+	}
+	if f.bootkit != "" {
+		req.Bootkit, err = resolveBootkit(cmd, g, repo, f.bootkit)
+	}
+	return req, err
+}
+
+func orLatest(reference string) string {
+	if reference == "" {
+		return "latest"
+	}
+	return reference
+}
+
+func readConfig(cmd *cobra.Command, path string) (json.RawMessage, error) {
+	switch path {
+	case "":
+		return nil, nil
+	case "-":
+		return io.ReadAll(cmd.InOrStdin())
+	}
+	return os.ReadFile(path)
+}
+
+func resolveBootkit(cmd *cobra.Command, g *globals, repo *client.Repository, reference string) (*api.Bootkit, error) {
+	kit, err := g.repository(cmd, reference)
+	if err != nil {
+		return nil, err
+	}
+	if kit.Reference.Registry != repo.Reference.Registry {
+		return nil, usageError{fmt.Errorf("boot kit %s: expected one on %s, where the image is: copy it there first", reference, repo.Reference.Registry)}
+	}
+	d, err := kit.Resolve(cmd.Context(), orLatest(kit.Reference.Reference))
+	if err != nil {
+		return nil, fmt.Errorf("boot kit %s: %w", reference, err)
+	}
+	return &api.Bootkit{Repository: kit.Reference.Repository, Digest: d.Digest}, nil
+}
+
+func newRender(g *globals) *cobra.Command {
+	var flags renderFlags
+	var format, output string
+	var noWait bool
+	var names []string
+	for _, f := range converter.Formats() {
+		names = append(names, f.Name)
+	}
+	cmd := &cobra.Command{
+		Use:   "render REFERENCE",
+		Short: "Render an image into a format, in its registry",
+		Long: `Render an image into a format, in its registry. The result is a derived
+artifact beside the image; what is printed is its digest. It occupies next to no
+space, because it refers to the image's own bytes.
+
+With -o the output is also written to a file.`,
+		Example: `  cloudlets render localhost:5000/golden/debian:12 --format qcow2 -o debian.qcow2
+  cloudlets render localhost:5000/golden/debian:12 --format raw --size 20G`,
+		Args: exactly("REFERENCE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			repo, err := g.repository(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			req, err := flags.request(cmd, g, repo, format)
+			if err != nil {
+				return err
+			}
+			render, err := repo.Render(cmd.Context(), req)
+			if err != nil {
+				return err
+			}
+			tell(cmd, render)
+			if !noWait || output != "" {
+				if render, err = repo.WaitRender(cmd.Context(), render); err != nil {
+					return err
+				}
+			}
+			if output != "" {
+				if err := saveBlob(cmd.Context(), repo, render, output); err != nil {
+					return err
+				}
+			}
+			return printRender(g, cmd, render)
+		},
+	}
+	flags.register(cmd)
+	cmd.Flags().StringVar(&format, "format", "qcow2", "one of "+strings.Join(names, ", "))
+	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write the output to")
+	cmd.Flags().BoolVar(&noWait, "no-wait", false, "print where the output can be read and do not wait for its digest")
+	return cmd
+}
+
+// tell passes the notes of a render on.
+func tell(cmd *cobra.Command, render api.Render) {
+	for _, note := range render.Notes {
+		fmt.Fprintln(cmd.ErrOrStderr(), "note:", note)
+	}
+}
+
+func printRender(g *globals, cmd *cobra.Command, render api.Render) error {
+	return g.print(cmd, render, func(w io.Writer) {
+		if render.State == api.RenderDone {
+			fmt.Fprintln(w, render.Artifact)
+			return
+		}
+		fmt.Fprintln(w, render.Content)
+	})
+}
+
+// saveBlob writes the output of a render to a file, which appears whole or not
+// at all.
+func saveBlob(ctx context.Context, repo *client.Repository, render api.Render, path string) error {
+	d := client.Descriptor("", render.Blob, render.Size)
+	return saveFile(path, func(w io.Writer) error { return repo.PullBlob(ctx, d, w) })
+}
+
+// saveFile writes a file that appears whole or not at all, with holes for what
+// is zero. "-" is the standard output.
+func saveFile(path string, fill func(io.Writer) error) (err error) {
+	if path == "-" {
+		return fill(os.Stdout)
+	}
+	f, err := client.CreateSparse(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := fill(f); err != nil {
+		return err
+	}
+	return f.Commit()
+}

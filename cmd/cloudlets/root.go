@@ -1,0 +1,111 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cloudlets/cloudlets/client"
+)
+
+// globals are the flags that every command has.
+type globals struct {
+	json      bool
+	quiet     bool
+	plainHTTP bool
+}
+
+func newCommand() *cobra.Command {
+	g := new(globals)
+	root := &cobra.Command{
+		Use:   "cloudlets",
+		Short: "A content-addressed registry for bootable server images",
+		Long: `cloudlets keeps golden images: root filesystems that are pushed once and
+pulled in whatever form a cloud wants — a container, a qcow2, a raw disk — or
+booted by digest.
+
+  cloudlets serve                                            # a registry on localhost:5000
+  cloudlets push rootfs.tar localhost:5000/golden/debian:12
+  cloudlets render localhost:5000/golden/debian:12 --format qcow2 -o debian.qcow2
+  cloudlets boot localhost:5000/golden/debian:12`,
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	flags := root.PersistentFlags()
+	flags.BoolVar(&g.json, "json", false, "print the result as JSON")
+	flags.BoolVarP(&g.quiet, "quiet", "q", false, "show no progress")
+	flags.BoolVar(&g.plainHTTP, "plain-http", false, "use HTTP without TLS (implied for localhost)")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		newServe(), newPush(g), newPull(g), newRender(g), newBoot(g), newList(g), newInspect(g), newBootkit(g), newExitCodes())
+	return root
+}
+
+// version returns the version the binary was built as.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}
+
+func newExitCodes() *cobra.Command {
+	return &cobra.Command{
+		Use:   "exit-codes",
+		Short: "What the exit codes mean",
+		Long: fmt.Sprintf(`  0    done
+  %-4d failed: the message says what was expected, what was found, and what to do
+  %-4d the command line is wrong
+  %-4d an image, a file or a repository does not exist
+  %-4d interrupted`, exitFailed, exitUsage, exitNotFound, exitInterrupted),
+	}
+}
+
+// exactly is cobra.ExactArgs with an error that names what is expected.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == len(names) {
+			return nil
+		}
+		return usageError{fmt.Errorf("expected %d arguments (%s), got %d: see %s --help", len(names), names, len(args), cmd.CommandPath())}
+	}
+}
+
+// client returns a client that shows its progress on the command's stderr.
+func (g *globals) client(cmd *cobra.Command) (*client.Client, error) {
+	var progress client.Progress = client.Silent{}
+	if !g.quiet {
+		progress = newProgress(cmd.ErrOrStderr())
+	}
+	return client.New(client.Options{PlainHTTP: g.plainHTTP, UserAgent: "cloudlets/" + version(), Progress: progress})
+}
+
+// repository returns what a reference names.
+func (g *globals) repository(cmd *cobra.Command, reference string) (*client.Repository, error) {
+	c, err := g.client(cmd)
+	if err != nil {
+		return nil, err
+	}
+	repo, err := c.Repository(reference)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return repo, nil
+}
+
+// print writes a result: as JSON where that was asked for, else as text.
+func (g *globals) print(cmd *cobra.Command, result any, text func(io.Writer)) error {
+	out := cmd.OutOrStdout()
+	if !g.json {
+		text(out)
+		return nil
+	}
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(result)
+}

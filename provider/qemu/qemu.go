@@ -1,0 +1,207 @@
+// Package qemu is create_node for this machine: it boots a disk in QEMU with the
+// serial console on the terminal.
+//
+// What enters: a disk file and its format. What leaves: a running node, until it
+// powers off or shows what was waited for.
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// Accelerators.
+const (
+	AccelAuto = "auto" // kvm, unless no kernel speaks under it
+	AccelKVM  = "kvm"
+	AccelTCG  = "tcg"
+)
+
+// Firmware.
+const (
+	BIOS = "bios" // SeaBIOS
+	UEFI = "uefi" // OVMF
+)
+
+const (
+	program = "qemu-system-x86_64"
+	kvmPath = "/dev/kvm"
+
+	// silence is how long a kernel may take to speak under KVM. It needs a
+	// second or two where KVM works.
+	silence = 25 * time.Second
+)
+
+// ovmf are the places where distributions keep OVMF: code, and the variables
+// that go with it.
+var ovmf = [][2]string{
+	{"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"},
+	{"/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"},
+	{"/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"},
+}
+
+// Machine is a node to boot.
+type Machine struct {
+	Disk     string // file
+	Format   string // of the file, in QEMU's words: "raw", "qcow2"
+	Firmware string // BIOS or UEFI; empty is BIOS
+	Accel    string // empty is AccelAuto
+	Memory   int    // in MiB; 0 is 1024
+	CPUs     int    // 0 is 1
+	// Until, if not empty, ends the node as soon as its console shows it.
+	Until string
+
+	Stdin   io.Reader // the console's keyboard; nil for none
+	Console io.Writer // what the console shows
+	Notify  func(message string)
+}
+
+// errSilent says that no kernel spoke.
+var errSilent = errors.New("no kernel has spoken on the serial console")
+
+// Run boots the node and returns when it is over: powered off, or Until was
+// seen. The error says so where Until was never seen.
+func (m Machine) Run(ctx context.Context) error {
+	if _, err := exec.LookPath(program); err != nil {
+		return fmt.Errorf("%s is not installed: install the Debian package qemu-system-x86: %w", program, err)
+	}
+	switch m.Accel {
+	case AccelKVM, AccelTCG:
+		return m.run(ctx, m.Accel, 0)
+	case AccelAuto, "":
+	default:
+		return fmt.Errorf("accelerator %q: expected %s, %s or %s", m.Accel, AccelAuto, AccelKVM, AccelTCG)
+	}
+	if !usable(kvmPath) {
+		return m.run(ctx, AccelTCG, 0)
+	}
+	err := m.run(ctx, AccelKVM, silence)
+	if !errors.Is(err, errSilent) {
+		return err
+	}
+	m.Notify(fmt.Sprintf("%s exists, but no kernel has spoken within %s of starting under it: starting again with tcg, which is slower", kvmPath, silence))
+	return m.run(ctx, AccelTCG, 0)
+}
+
+// usable reports whether a device can be opened for reading and writing.
+func usable(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
+}
+
+// run boots the node with an accelerator. Where no kernel speaks for as long as
+// patience, if that is not zero, it is ended with errSilent.
+func (m Machine) run(ctx context.Context, accel string, patience time.Duration) error {
+	dir, err := os.MkdirTemp("", "cloudlets-boot-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	args, err := m.args(accel, dir)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	console := &watcher{w: m.Console, until: m.Until, seen: func() { cancel(errSeen) }}
+	if patience > 0 {
+		timer := time.AfterFunc(patience, func() { cancel(errSilent) })
+		defer timer.Stop()
+		console.spoken = func() { timer.Stop() }
+	}
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 5 * time.Second
+	cmd.Stdin = m.Stdin
+	cmd.Stdout = console
+	cmd.Stderr = m.Console
+	err = cmd.Run()
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errSeen):
+		return nil
+	case cause != nil:
+		return cause
+	case err != nil:
+		return fmt.Errorf("%s: %w", program, err)
+	case m.Until != "":
+		return fmt.Errorf("the node has ended without showing %q on its console", m.Until)
+	}
+	return nil
+}
+
+// errSeen ends a node whose console has shown what was waited for.
+var errSeen = errors.New("seen")
+
+// args returns QEMU's arguments. dir is for what QEMU writes besides the disk.
+func (m Machine) args(accel, dir string) ([]string, error) {
+	args := []string{
+		"-accel", accel,
+		"-m", strconv.Itoa(orDefault(m.Memory, 1024)),
+		"-smp", strconv.Itoa(orDefault(m.CPUs, 1)),
+		"-display", "none",
+		"-serial", "mon:stdio",
+		"-device", "virtio-rng-pci",
+		"-nic", "user,model=virtio-net-pci",
+		"-drive", "if=virtio,file=" + escape(m.Disk) + ",format=" + escape(m.Format),
+	}
+	if m.Firmware == BIOS || m.Firmware == "" {
+		return args, nil
+	}
+	if m.Firmware != UEFI {
+		return nil, fmt.Errorf("firmware %q: expected %s or %s", m.Firmware, BIOS, UEFI)
+	}
+	code, vars, err := findOVMF(dir)
+	if err != nil {
+		return nil, err
+	}
+	return append(args,
+		"-drive", "if=pflash,format=raw,readonly=on,file="+code,
+		"-drive", "if=pflash,format=raw,file="+escape(vars)), nil
+}
+
+// findOVMF returns OVMF's code and a copy of its variables in dir.
+func findOVMF(dir string) (code, vars string, err error) {
+	for _, place := range ovmf {
+		template, err := os.ReadFile(place[1])
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", "", err
+		}
+		vars = filepath.Join(dir, "vars.fd")
+		return place[0], vars, os.WriteFile(vars, template, 0o600)
+	}
+	return "", "", errors.New("no UEFI firmware for QEMU: install the Debian package ovmf, or boot with --firmware bios")
+}
+
+func orDefault(n, otherwise int) int {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+// escape doubles the commas of a value in an option of QEMU, which would end
+// it.
+func escape(value string) string {
+	var b []byte
+	for i := range len(value) {
+		if value[i] == ',' {
+			b = append(b, ',')
+		}
+		b = append(b, value[i])
+	}
+	return string(b)
+}
