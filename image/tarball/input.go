@@ -14,6 +14,8 @@ type input interface {
 	take(n int) ([]byte, error)
 	// skip passes n bytes of content.
 	skip(n int64) error
+	// pad passes the n bytes between content and the next header.
+	pad(n int) error
 	// offset returns how many bytes were taken or passed.
 	offset() int64
 }
@@ -57,6 +59,8 @@ func (s *section) skip(n int64) error {
 	return nil
 }
 
+func (s *section) pad(n int) error { return s.skip(int64(n)) }
+
 func missing(n int64, of string) error {
 	return fmt.Errorf("%w: it ends %d bytes before the end of %s", ErrTruncated, n, of)
 }
@@ -87,14 +91,21 @@ func (s *stream) offset() int64 { return s.off }
 func (s *stream) take(n int) ([]byte, error) {
 	err := s.fill(n)
 	if err == io.EOF && s.from < s.to {
-		err = missing(int64(n-(s.to-s.from)), "a header")
-		s.off += int64(s.to - s.from)
+		err = s.short(n, "a header")
 	}
 	if err != nil {
 		return nil, err
 	}
 	p := s.buf[s.from : s.from+n]
 	return p, s.pass(n)
+}
+
+// short is the error of a stream that ends in the buffer, before n bytes of it.
+func (s *stream) short(n int, of string) error {
+	have := s.to - s.from
+	s.off += int64(have)
+	s.from = s.to
+	return missing(int64(n-have), of)
 }
 
 func (s *stream) skip(n int64) error {
@@ -124,6 +135,17 @@ func (s *stream) skip(n int64) error {
 		n -= int64(k)
 	}
 	return s.cut()
+}
+
+func (s *stream) pad(n int) error {
+	err := s.fill(n)
+	if err == io.EOF {
+		return s.short(n, "content")
+	}
+	if err != nil {
+		return err
+	}
+	return s.pass(n)
 }
 
 // rest passes everything up to the end of the stream.

@@ -96,15 +96,7 @@ func (r *Reader) passContent() error {
 	if err := r.in.skip(n); err != nil {
 		return err
 	}
-	pad := int(padding(n))
-	if pad == 0 {
-		return nil
-	}
-	_, err := r.in.take(pad)
-	if err == io.EOF {
-		err = missing(int64(pad), "a block")
-	}
-	return err
+	return r.in.pad(int(padding(n)))
 }
 
 // header returns the next header block, or io.EOF at the end of the tar.
