@@ -2,6 +2,7 @@ package gpt
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -208,6 +209,9 @@ func TestMBRPassesInspection(t *testing.T) {
 	}
 	if want := []byte{0, 0, 2, 0, 0xee, 0xff, 0xff, 0xff, 1, 0, 0, 0}; !bytes.Equal(mbr[446:458], want) {
 		t.Errorf("partition record % x, want % x", mbr[446:458], want)
+	}
+	if got, want := int64(binary.LittleEndian.Uint32(mbr[458:])), disk.Size()/blockSize-1; got != want {
+		t.Errorf("the partition has %d blocks, want %d: all but the first", got, want)
 	}
 	if !bytes.Equal(mbr[462:510], make([]byte, 48)) {
 		t.Error("more than one partition record is used")

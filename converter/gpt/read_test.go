@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cloudlets/cloudlets/converter/convertertest"
@@ -168,6 +169,30 @@ func TestReadRefuses(t *testing.T) {
 	for n := range len(disk) - tableBlocks*blockSize {
 		if _, err := Read(bytes.NewReader(disk[:n]), int64(n)); !errors.Is(err, ErrFormat) {
 			t.Fatalf("%d of %d bytes: error %v, want ErrFormat", n, len(disk), err)
+		}
+	}
+}
+
+// A table as long as the header likes must not be allocated, nor looked for
+// outside the disk.
+func TestReadBoundsTheTable(t *testing.T) {
+	tests := []struct {
+		name  string
+		field int // of the header
+		value uint32
+		want  string
+	}{
+		{"over 1 MiB", 80, maxTableSize/entrySize + 1, "want at most"},
+		{"over the disk", 80, maxTableSize / entrySize, "outside the disk"},
+		{"at the end of the disk", 72, 60, "outside the disk"},
+	}
+	for _, test := range tests {
+		disk := smallDisk(t)
+		binary.LittleEndian.PutUint32(disk[blockSize+test.field:], test.value)
+		seal(disk)
+		_, err := Read(bytes.NewReader(disk), int64(len(disk)))
+		if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: error %v, want one with %q", test.name, err, test.want)
 		}
 	}
 }

@@ -210,6 +210,8 @@ func TestOpenRefusesUnsoundFiles(t *testing.T) {
 		{"data file extension", put32(104, extensionDataFile), ErrUnsupported},
 		{"encryption extension", put32(104, extensionEncryption), ErrUnsupported},
 		{"unknown extension", put32(104, 0x12345678), nil},
+		{"end after a padded extension", func(p []byte) { put32(104, 1)(p); put32(108, 3)(p); put32(120, extensionEnd)(p) }, nil},
+		{"data file after a padded extension", func(p []byte) { put32(104, 1)(p); put32(108, 3)(p); put32(120, extensionDataFile)(p) }, ErrUnsupported},
 		{"reserved L1 bit", put64(l1, flagCopied|l2|1), ErrFormat},
 		{"no L2 table", put64(l1, 0), nil},
 		{"L2 table is L1", put64(l1, flagCopied|l1), ErrFormat},
@@ -250,6 +252,15 @@ func TestOpenRefusesTruncatedFiles(t *testing.T) {
 		if _, err := Open(bytes.NewReader(file[:n]), int64(len(file)), fileDigest); err == nil && n < last-512 {
 			t.Fatalf("%d of %d bytes, all promised: no error", n, len(file))
 		}
+	}
+}
+
+func TestOpenReadsAFileThatEndsInItsLastCluster(t *testing.T) {
+	whole := sample(t)
+	want := openBytes(t, whole)
+	clear(want[len(want)-512-100 : len(want)-512]) // the disk ends in an unallocated cluster
+	if got := openBytes(t, whole[:len(whole)-100]); !bytes.Equal(got, want) {
+		t.Error("what the file does not hold of the cluster is not zeros")
 	}
 }
 
