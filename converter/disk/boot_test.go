@@ -31,17 +31,6 @@ func TestBIOSBootsToTheMenu(t *testing.T) {
 	waitForSerial(t, "-drive", "file="+p.write(t)+",format=raw,if=virtio,snapshot=on")
 }
 
-func TestBIOSTakesTheMenuOfItsOwnDisk(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a second boot, of a disk beside another that looks the same")
-	}
-	other := mustPlan(t, rootfs(), biosGRUB(t), disk.Options{})
-	p := mustPlan(t, bootableRootfs(), biosGRUB(t), disk.Options{})
-	waitForSerial(t,
-		"-drive", "file="+p.write(t)+",format=raw,if=virtio,snapshot=on",
-		"-drive", "file="+other.write(t)+",format=raw,if=virtio,snapshot=on")
-}
-
 func TestUEFIBootsToTheMenu(t *testing.T) {
 	const code, vars = "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"
 	content, err := os.ReadFile(vars)

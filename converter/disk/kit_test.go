@@ -1,0 +1,31 @@
+package disk_test
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cloudlets/cloudlets/converter/convertertest"
+	"github.com/cloudlets/cloudlets/converter/disk"
+)
+
+func TestKitPathsNameAllThatIsUsed(t *testing.T) {
+	opts := disk.Options{FreeSpace: 4 * mib}
+	for name, loader := range map[string]files{"shim": shimAndGRUB, "GRUB": plainGRUB, "systemd-boot": systemdBoot} {
+		all := loader.with(biosGRUB(t)).with(files{"usr/bin/x": "no bootloader"})
+		kit := make(files)
+		for path, content := range all {
+			if slices.ContainsFunc(disk.KitPaths(), func(p string) bool { return path == p || strings.HasPrefix(path, p+"/") }) {
+				kit[path] = content
+			}
+		}
+		if len(kit) == len(all) {
+			t.Errorf("%s: the kit is everything", name)
+		}
+		whole, small := mustPlan(t, rootfs(), all, opts), mustPlan(t, rootfs(), kit, opts)
+		if !bytes.Equal(convertertest.Bytes(t, whole.disk, whole.blobs), convertertest.Bytes(t, small.disk, small.blobs)) {
+			t.Errorf("%s: a disk made with the kit differs from one made with all files", name)
+		}
+	}
+}
