@@ -66,12 +66,9 @@ func checksumOffsets(t *testing.T, tree *image.Tree) map[string]int64 {
 		"block bitmap": blockSize + 0x18,
 		"inode bitmap": blockSize + 0x1A,
 	}
-	for _, r := range p.regions {
-		if r.kind == inodeTableRegion && r.group == 0 {
-			offsets["inode, low half"] = int64(r.start)*blockSize + (rootIno-1)*inodeSize + inodeSumLo
-			offsets["inode, high half"] = int64(r.start)*blockSize + (rootIno-1)*inodeSize + inodeSumHi
-		}
-	}
+	root := inodeOffset(t, tree, testOptions(), rootIno)
+	offsets["inode, low half"] = root + inodeSumLo
+	offsets["inode, high half"] = root + inodeSumHi
 	for _, n := range append(p.files, p.root) {
 		if n.treeBlocks != nil {
 			offsets["extent block"] = int64(n.treeBlocks[0])*blockSize + extentTailOffset

@@ -79,6 +79,28 @@ func run2fs(t tester, name string, args ...string) (string, error) {
 	return string(out), err
 }
 
+// mke2fs makes an empty filesystem with the features and parameters that Plan
+// gives one.
+func mke2fs(t *testing.T, o Options) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "mke2fs.img")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(o.Size); err != nil {
+		t.Fatal(err)
+	}
+	features := "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super," +
+		"large_file,huge_file,dir_nlink,extra_isize,metadata_csum"
+	if out, err := run2fs(t, "mke2fs", "-q", "-F", "-t", "ext4", "-O", features, "-b", "4096", "-I", "256", "-i", "16384",
+		"-m", "0", "-L", o.Label, "-U", uuidText(o.UUID), "-E", "lazy_itable_init=0", path); err != nil {
+		t.Fatalf("mke2fs: %v\n%s", err, out)
+	}
+	return path
+}
+
 // mustPlan plans a tree that must be accepted.
 func mustPlan(t tester, tree *image.Tree, o Options) *extent.Map {
 	t.Helper()

@@ -28,7 +28,7 @@ type plan struct {
 
 // Plan returns the extent map of a filesystem that holds the tree. Its length
 // is opts.Size, or that of the smallest filesystem with the free space asked
-// for. Errors wrap [ErrOptions] or [ErrTree], or are a [*TooSmallError].
+// for. Nobody else may use the tree meanwhile. Errors wrap [ErrOptions] or [ErrTree], or are a [*TooSmallError].
 func Plan(tree *image.Tree, opts Options) (*extent.Map, error) {
 	p, err := newPlan(tree, opts)
 	if err != nil {

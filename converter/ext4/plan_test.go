@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -131,19 +130,7 @@ func TestPlanReadsContentInTheOrderOfTheLayers(t *testing.T) {
 func TestPlanHasTheFeaturesOfMke2fs(t *testing.T) {
 	o := testOptions()
 	o.Size = 3 << 30
-	img := planImage(t, image.NewTree(), o)
-	reference := img + ".mke2fs"
-	if err := os.WriteFile(reference, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(reference, o.Size); err != nil {
-		t.Fatal(err)
-	}
-	features := "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum"
-	if out, err := run2fs(t, "mke2fs", "-q", "-F", "-t", "ext4", "-O", features, "-b", "4096", "-I", "256", "-i", "16384",
-		"-m", "0", "-L", "ROOT", "-E", "lazy_itable_init=0", reference); err != nil {
-		t.Fatalf("mke2fs: %v\n%s", err, out)
-	}
+	img, reference := planImage(t, image.NewTree(), o), mke2fs(t, o)
 	got, want := summary(t, img), summary(t, reference)
 	for key, w := range want {
 		if got[key] != w {

@@ -23,6 +23,7 @@ func TestMinSizeIsEnoughAndLessIsNot(t *testing.T) {
 		"many inodes":     {image.NewTree(), func(o *Options) { o.FreeInodes = 100_000 }},
 		"low ratio":       {image.NewTree(), func(o *Options) { o.FreeSpace, o.InodeRatio = 1<<30, 1024 }},
 		"journal":         {image.NewTree(), func(o *Options) { o.JournalSize = 50 << 20 }},
+		"a split file":    {treeOf(map[string]*image.Inode{"a": splitFile()}), func(*Options) {}},
 		"past two groups": {treeOf(map[string]*image.Inode{"a": regular(sourceExtent(0, 256<<20))}), func(*Options) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -45,6 +46,16 @@ func TestMinSizeIsEnoughAndLessIsNot(t *testing.T) {
 			}
 		})
 	}
+}
+
+// splitFile has as many extents as fit in an inode, and more once copies of the
+// superblock stand in its way.
+func splitFile() *image.Inode {
+	var content []extent.Extent
+	for i := range int64(extentsInInode) {
+		content = append(content, sourceExtent(i<<30, 100<<20), holeExtent(blockSize))
+	}
+	return regular(content...)
 }
 
 func TestPlanKeepsTheFreeSpaceAskedFor(t *testing.T) {

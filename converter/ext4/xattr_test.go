@@ -2,6 +2,7 @@ package ext4
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -62,6 +63,31 @@ func TestACLIsTranslatedToTheFormOnDisk(t *testing.T) {
 	want := "01000000" + "01000600" + "02000400e8030000" + "04000400" + "0800060070110100" + "10000600" + "20000400"
 	if hex.EncodeToString(got) != want {
 		t.Errorf("ACL on disk is %x, want %s", got, want)
+	}
+}
+
+// The kernel shares attribute blocks whose hashes are equal. These are the ones
+// that Linux 6.18 wrote for the same attributes.
+func TestXattrHashesAreThoseOfTheKernel(t *testing.T) {
+	enc, err := encodeXattrs([]image.Xattr{
+		{Name: "user.a", Value: bytes.Repeat([]byte("a"), 101)},
+		{Name: "user.b", Value: bytes.Repeat([]byte("b"), 202)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	le := binary.LittleEndian
+	for name, c := range map[string]struct {
+		at   int
+		want uint32
+	}{
+		"block":        {xattrHashOffset, 0x61030303},
+		"first entry":  {xattrHeaderBlock + 12, 0x61616161},
+		"second entry": {xattrHeaderBlock + xattrEntrySize + 4 + 12, 0x00620062},
+	} {
+		if got := le.Uint32(enc.block[c.at:]); got != c.want {
+			t.Errorf("hash of the %s: %#x, want %#x", name, got, c.want)
+		}
 	}
 }
 
