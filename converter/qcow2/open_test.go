@@ -140,7 +140,6 @@ func TestOpenRefusesQEMUFeaturesByName(t *testing.T) {
 		{"compressed", []string{"convert", "-c", "-f", "raw", "-O", "qcow2", raw, path}, "without compression first: qemu-img convert"},
 		{"compressed by zstd", []string{"convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zstd", raw, path}, "without compression first"},
 		{"extended L2", []string{"convert", "-f", "raw", "-O", "qcow2", "-o", "extended_l2=on", raw, path}, "extended L2"},
-		{"LUKS", []string{"create", "-f", "qcow2", "--object", "secret,id=s,data=x", "-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", path, "1M"}, "encrypted"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
