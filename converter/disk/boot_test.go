@@ -32,6 +32,9 @@ func TestBIOSBootsToTheMenu(t *testing.T) {
 }
 
 func TestUEFIBootsToTheMenu(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the firmware alone takes seconds")
+	}
 	const code, vars = "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"
 	content, err := os.ReadFile(vars)
 	if err != nil {
