@@ -46,7 +46,7 @@ func everyKind() *image.Tree {
 		"time/2106":                              {Mode: image.TypeRegular, ModTime: image.Time{Sec: 1 << 32}},
 		"time/2446":                              {Mode: image.TypeRegular, ModTime: image.Time{Sec: maxSeconds}},
 		strings.Repeat("n", 255):                 regular(inlineContent("long name")...),
-		strings.Repeat("d/", 100) + "deep":       regular(inlineContent("deep path")...),
+		strings.Repeat("d/", 10) + "deep":        regular(inlineContent("deep path")...),
 		"names/\xff\xfe bytes that are no UTF-8": regular(),
 	})
 }
@@ -85,6 +85,13 @@ func TestPlanTakesTheNearestTimeExt4CanHold(t *testing.T) {
 	if got, want := parseStat(t, stats[1]).time, (image.Time{Sec: maxSeconds}); got != want {
 		t.Errorf("late: %v, want %v", got, want)
 	}
+}
+
+func TestPlanOfADeepTree(t *testing.T) {
+	tree := treeOf(map[string]*image.Inode{strings.Repeat("d/", 300) + "deep": regular(inlineContent("deep path")...)})
+	img := planImage(t, tree, testOptions())
+	mustCheck(t, img)
+	mustHold(t, img, tree)
 }
 
 func TestPlanOfAnEmptyTree(t *testing.T) {

@@ -83,7 +83,7 @@ func TestXattrHashesAreThoseOfTheKernel(t *testing.T) {
 	}{
 		"block":        {xattrHashOffset, 0x61030303},
 		"first entry":  {xattrHeaderBlock + 12, 0x61616161},
-		"second entry": {xattrHeaderBlock + xattrEntrySize + 4 + 12, 0x00620062},
+		"second entry": {xattrHeaderBlock + xattrEntrySize + 4 + 12, 0x00626262},
 	} {
 		if got := le.Uint32(enc.block[c.at:]); got != c.want {
 			t.Errorf("hash of the %s: %#x, want %#x", name, got, c.want)
