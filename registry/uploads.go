@@ -71,7 +71,7 @@ func (s *Server) postBlob(w http.ResponseWriter, r *http.Request, rt route, text
 	err = s.receive(w, r, writer, 0, nil)
 	var record blobstore.Record
 	if err == nil {
-		record, err = writer.Seal(r.Context(), d)
+		record, err = writer.Seal(context.WithoutCancel(r.Context()), d)
 	}
 	if err != nil {
 		return errors.Join(received(err), s.discard(r.Context(), writer))

@@ -19,7 +19,7 @@ var _ blobstore.Index = (*Store)(nil)
 func (s *Store) LookupBlob(ctx context.Context, d digest.Digest) (blobstore.Record, error) {
 	r := blobstore.Record{Digest: d}
 	err := s.get(ctx, `SELECT size, kind, object_key FROM blobs WHERE digest = $1`,
-		[]any{string(d)}, []any{&r.Size, &r.Kind, &r.Key})
+		[]any{string(d)}, []any{&r.Size, (*string)(&r.Kind), &r.Key})
 	if err == nil {
 		r.Needs, err = s.needs(ctx, r)
 	}
@@ -92,7 +92,7 @@ func (s *Store) blob(ctx context.Context, repository string, d digest.Digest) (r
 		WHERE r.name = $1 AND rb.digest = $2`
 	var expires int64
 	r.Digest = d
-	err = s.get(ctx, query, []any{repository, string(d)}, []any{&r.Size, &r.Kind, &r.Key, &expires})
+	err = s.get(ctx, query, []any{repository, string(d)}, []any{&r.Size, (*string)(&r.Kind), &r.Key, &expires})
 	if err == nil {
 		r.Needs, err = s.needs(ctx, r)
 	}
@@ -113,7 +113,7 @@ func (s *Store) Blobs(ctx context.Context, repository string, after digest.Diges
 		ORDER BY rb.digest LIMIT $3`
 	var records []blobstore.Record
 	var r blobstore.Record
-	err := s.list(ctx, query, []any{repository, string(after), limit}, []any{&r.Digest, &r.Size, &r.Kind, &r.Key}, func() bool {
+	err := s.list(ctx, query, []any{repository, string(after), limit}, []any{&r.Digest, &r.Size, (*string)(&r.Kind), &r.Key}, func() bool {
 		records = append(records, r)
 		return true
 	})
@@ -186,7 +186,7 @@ func (t *tx) need(d digest.Digest, position int, needs digest.Digest) error {
 func (t *tx) older(newer blobstore.Record) (blobstore.Record, error) {
 	r := blobstore.Record{Digest: newer.Digest}
 	err := t.get(`SELECT size, kind, object_key FROM blobs WHERE digest = $1`,
-		[]any{string(r.Digest)}, []any{&r.Size, &r.Kind, &r.Key})
+		[]any{string(r.Digest)}, []any{&r.Size, (*string)(&r.Kind), &r.Key})
 	if err != nil {
 		return r, err
 	}

@@ -188,7 +188,8 @@ type manifestRow struct {
 }
 
 func (r *manifestRow) columns() []any {
-	return []any{&r.m.Digest, &r.m.MediaType, &r.m.ArtifactType, &r.m.Subject, &r.m.Size, &r.created}
+	// As strings they are scanned without reflection.
+	return []any{(*string)(&r.m.Digest), &r.m.MediaType, &r.m.ArtifactType, (*string)(&r.m.Subject), &r.m.Size, &r.created}
 }
 
 func (r *manifestRow) manifest() Manifest {

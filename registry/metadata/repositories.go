@@ -19,8 +19,10 @@ func (t *tx) ensureRepository(name string) (id int64, err error) {
 	if !errors.Is(err, ErrRepositoryUnknown) {
 		return id, err
 	}
-	err = t.get(`INSERT INTO repositories (name, created) VALUES ($1, $2) RETURNING id`, []any{name, t.now}, []any{&id})
-	return id, err
+	if _, err = t.exec(`INSERT INTO repositories (name, created) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, name, t.now); err != nil {
+		return 0, err
+	}
+	return t.repository(name)
 }
 
 // Repositories returns the names of up to limit repositories that hold a
