@@ -245,9 +245,6 @@ func link(parent *Inode, name string, target *Inode, path string) error {
 	if target.IsDir() {
 		return fmt.Errorf("hard link to the directory %q", path)
 	}
-	if parent.Lookup(name) == target {
-		return nil // another name of it already
-	}
 	replace(parent, name, target)
 	return nil
 }
