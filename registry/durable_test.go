@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -136,11 +138,17 @@ func (p *pushed) tag(path string, raw []byte) {
 	}
 }
 
-// wait waits until n more tags were acknowledged.
-func (p *pushed) wait(n int) {
+// wait waits until n more tags were acknowledged, and says whether they were
+// before the pushers stopped.
+func (p *pushed) wait(n int, stopped <-chan struct{}) bool {
 	for range n {
-		<-p.more
+		select {
+		case <-p.more:
+		case <-stopped:
+			return false
+		}
 	}
+	return true
 }
 
 // TestAcknowledgedWritesSurviveKill kills the server again and again while
@@ -159,10 +167,17 @@ func TestAcknowledgedWritesSurviveKill(t *testing.T) {
 		for p := range pushers {
 			group.Go(func() { pushUntilKilled(server.url, fmt.Sprintf("%d-%d", round, p), all) })
 		}
-		all.wait(1 + rand.IntN(20))
+		stopped := make(chan struct{})
+		go func() {
+			group.Wait()
+			close(stopped)
+		}()
+		if !all.wait(1+rand.IntN(20), stopped) {
+			t.Fatal("a push failed before the server was killed")
+		}
 		time.Sleep(rand.N(20 * time.Millisecond)) // into the middle of something
 		server.kill()
-		group.Wait()
+		<-stopped
 	}
 	server := startChild(t, dir)
 	t.Logf("%d blobs and %d manifests were acknowledged", len(all.blobs), len(all.tags))
@@ -291,21 +306,25 @@ func waitForUpload(t *testing.T, base, at string) (last int) {
 
 func TestRacingChunksHaveOneWinner(t *testing.T) {
 	f := start(t, nil)
-	content := []byte(strings.Repeat("0123456789", 10_000))
 	at := begin(t, f.url, "a", "")
-	chunk := split(content, 1)[0]
-	statuses := make([]int, 8)
+	contents := make([][]byte, 8)
+	statuses := make([]int, len(contents))
 	var group sync.WaitGroup
-	for i := range statuses {
+	for i := range contents {
+		contents[i] = bytes.Repeat([]byte{byte(i)}, 4<<20)
+		chunk := split(contents[i], 1)[0]
 		group.Go(func() { statuses[i] = do(t, f.url, "PATCH", at, chunk.bytes, chunk.header).status })
 	}
 	group.Wait()
+	winner := slices.Index(statuses, 202)
 	count := map[int]int{}
 	for _, status := range statuses {
 		count[status]++
 	}
 	if count[202] != 1 || count[416] != len(statuses)-1 {
-		t.Errorf("got the statuses %v, want one 202 and 416 otherwise", statuses)
+		t.Fatalf("got the statuses %v, want one 202 and 416 otherwise", statuses)
 	}
-	do(t, f.url, "PUT", withDigest(at, digest.FromBytes(content)), nil).want(t, 201)
+	d := digest.FromBytes(contents[winner])
+	r := do(t, f.url, "PUT", withDigest(at, d), nil).want(t, 201)
+	wantBlob(t, f.url, r.location(), contents[winner], d)
 }
