@@ -1,18 +1,20 @@
 package provider
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/cloudlets/cloudlets/api"
-	"github.com/cloudlets/cloudlets/converter/disk"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/registry"
 )
@@ -122,21 +124,34 @@ func badRequest(format string, args ...any) error {
 // answer turns an error into the registry's words.
 func answer(err error) error {
 	var request requestError
+	var unrenderable unrenderableError
 	switch {
 	case errors.As(err, &request):
 		return &registry.Error{Status: http.StatusBadRequest, Code: registry.CodeUnsupported, Message: err.Error(), Cause: err}
 	case isMissing(err):
 		return &registry.Error{Status: http.StatusNotFound, Code: registry.CodeManifestUnknown, Message: err.Error(), Cause: err}
-	case isUnrenderable(err):
+	case errors.As(err, &unrenderable):
 		return &registry.Error{Status: http.StatusUnprocessableEntity, Code: registry.CodeUnsupported, Message: err.Error(), Cause: err}
 	}
 	return err
 }
 
-// isUnrenderable reports whether an error is about the image itself: trying
-// again will not help.
-func isUnrenderable(err error) bool {
-	return errors.Is(err, disk.ErrNoKernel) || errors.Is(err, disk.ErrNoBootloader)
+// unrenderableError is an error about what is rendered — the image, the size,
+// the configuration — and not the registry's own: trying again will not help.
+type unrenderableError struct{ error }
+
+func (e unrenderableError) Unwrap() error { return e.error }
+
+// unrenderable makes an unrenderableError of what went wrong while an image was
+// read or planned, unless reading the store failed, or was ended.
+func unrenderable(err error) error {
+	var path *fs.PathError
+	var errno syscall.Errno
+	if err == nil || errors.As(err, &path) || errors.As(err, &errno) || isMissing(err) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return unrenderableError{err}
 }
 
 var _ registry.ExtensionHandler = (*Renderer)(nil).ServeExtension

@@ -103,7 +103,7 @@ func (r *Renderer) loadManifest(ctx context.Context, repository string, stored m
 		return nil, err
 	}
 	if len(diffIDs) != len(m.Layers) {
-		return nil, fmt.Errorf("the manifest has %d layers, its config names %d", len(m.Layers), len(diffIDs))
+		return nil, unrenderable(fmt.Errorf("the manifest has %d layers, its config names %d", len(m.Layers), len(diffIDs)))
 	}
 	changes := make([]*image.Changes, len(m.Layers))
 	for i, d := range m.Layers {
@@ -111,12 +111,12 @@ func (r *Renderer) loadManifest(ctx context.Context, repository string, stored m
 			return nil, err
 		}
 		if changes[i], err = r.readChanges(ctx, diffIDs[i]); err != nil {
-			return nil, err
+			return nil, unrenderable(err)
 		}
 	}
 	tree, err := image.MergeChanges(changes)
 	if err != nil {
-		return nil, err
+		return nil, unrenderable(err)
 	}
 	tree.Sort()
 	return &golden{

@@ -86,7 +86,7 @@ func (l *layers) twin(ctx context.Context, repository string, d ocispec.Descript
 	defer blob.Close()
 	tar, _, err := tarball.Decompress(io.NewSectionReader(blob, 0, blob.Size()))
 	if err != nil {
-		return "", frame.Position{}, err
+		return "", frame.Position{}, unrenderable(err)
 	}
 	defer tar.Close()
 	w, err := l.blobs.Create(ctx, digest.Canonical)
@@ -95,7 +95,7 @@ func (l *layers) twin(ctx context.Context, repository string, d ocispec.Descript
 	}
 	pos, err := cutFrames(tar, w)
 	if err != nil {
-		return "", pos, errors.Join(err, w.Close(), l.blobs.Remove(ctx, w.Key()))
+		return "", pos, errors.Join(unrenderable(err), w.Close(), l.blobs.Remove(ctx, w.Key()))
 	}
 	record, err := w.Seal(ctx, "")
 	if err != nil {

@@ -274,8 +274,8 @@ func (r *Renderer) plan(ctx context.Context, repository string, req api.RenderRe
 	}
 	tree, err := r.rootfs(ctx, image, req.Volatile)
 	if err != nil {
-		return nil, nil, disk.Report{}, err
+		return nil, nil, disk.Report{}, unrenderable(err)
 	}
 	m, report, err := converter.Render(ctx, tree, r.blobs, converter.Parameters{Format: req.Format, Disk: options})
-	return image, m, report, err
+	return image, m, report, unrenderable(err)
 }
