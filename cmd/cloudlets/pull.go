@@ -43,7 +43,7 @@ With --layout the whole image is copied into an OCI image layout instead.`,
 			if err != nil {
 				return err
 			}
-			return g.print(cmd, pulled, func(w io.Writer) { fmt.Fprintln(w, pulled.Digest) })
+			return g.print(besides(cmd, output), pulled, func(w io.Writer) { fmt.Fprintln(w, pulled.Digest) })
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write, or - for the standard output")

@@ -130,12 +130,12 @@ With -o the output is also written to a file.`,
 					return err
 				}
 			}
-			return printRender(g, cmd, render)
+			return printRender(g, besides(cmd, output), render)
 		},
 	}
 	flags.register(cmd)
 	cmd.Flags().StringVar(&format, "format", "qcow2", "one of "+strings.Join(names, ", "))
-	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write the output to")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write the output to, or - for the standard output")
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "print where the output can be read and do not wait for its digest")
 	return cmd
 }
@@ -162,6 +162,15 @@ func printRender(g *globals, cmd *cobra.Command, render api.Render) error {
 func saveBlob(ctx context.Context, repo *client.Repository, render api.Render, path string) error {
 	d := client.Descriptor("", render.Blob, render.Size)
 	return saveFile(path, func(w io.Writer) error { return repo.PullBlob(ctx, d, w) })
+}
+
+// besides returns the command with its result on stderr where the standard
+// output is taken by the file that is asked for.
+func besides(cmd *cobra.Command, output string) *cobra.Command {
+	if output == "-" {
+		cmd.SetOut(cmd.ErrOrStderr())
+	}
+	return cmd
 }
 
 // saveFile writes a file that appears whole or not at all, with holes for what
