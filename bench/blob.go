@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,9 +38,7 @@ func serveBlob(ctx context.Context, s settings) error {
 		return err
 	}
 	digest := "sha256:" + strings.Fields(sum)[0]
-	upload := fmt.Sprintf(`curl -sf -X POST -H 'Content-Type: application/octet-stream' -T %s -o /dev/null 'http://%s/v2/golden/blob/blobs/uploads/?digest=%s'`,
-		s.tar, s.address, digest)
-	if err := script(ctx, s.work, upload); err != nil {
+	if err := srv.upload(ctx, "golden/blob", digest, s.tar); err != nil {
 		return err
 	}
 	stop, err := startNginx(ctx, s)
@@ -56,6 +55,30 @@ func serveBlob(ctx context.Context, s settings) error {
 	}
 	row("blob GET over loopback", "nginx, same file", ours, theirs, "≥ 0.9×")
 	return errors.Join(stop(), srv.stop())
+}
+
+// upload uploads a file as a blob.
+func (s *server) upload(ctx context.Context, repository, digest, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	url := fmt.Sprintf("http://%s/v2/%s/blobs/uploads/?digest=%s", s.address, repository, digest)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, f)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/octet-stream")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusCreated {
+		return fmt.Errorf("upload %s: %s", path, resp.Status)
+	}
+	return nil
 }
 
 // startNginx serves the root filesystem's tar as /blob.

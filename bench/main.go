@@ -50,7 +50,7 @@ func run(ctx context.Context, s settings) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(s.work)) }()
 	fmt.Println("| what | against | cloudlets | other | ratio | bar |")
 	fmt.Println("|---|---|---|---|---|---|")
-	for _, measure := range []func(context.Context, settings) error{push, secondPush, render, serveBlob, sparse} {
+	for _, measure := range []func(context.Context, settings) error{serveBlob, sparse, push, secondPush, render} {
 		if err := measure(ctx, s); err != nil {
 			return err
 		}

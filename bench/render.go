@@ -112,12 +112,13 @@ func readAt(ctx context.Context, url string, off, n int64) error {
 	return nil
 }
 
-// sparse measures the memory that an image with a 20 GiB sparse file takes.
+// sparse measures the memory that an image with 21 GiB of sparse files takes.
 func sparse(ctx context.Context, s settings) error {
 	tar := filepath.Join(s.work, "sparse.tar")
 	err := script(ctx, s.work, fmt.Sprintf(`
 cp %s sparse.tar
-mkdir -p sparse/data && truncate -s 20G sparse/data/disk && echo end >> sparse/data/disk
+mkdir -p sparse/data
+for i in 1 2 3; do truncate -s 7G sparse/data/disk$i; echo end >> sparse/data/disk$i; done
 tar --sparse --append -f sparse.tar -C sparse ./data`, s.tar))
 	if err != nil {
 		return err
@@ -136,6 +137,6 @@ tar --sparse --append -f sparse.tar -C sparse ./data`, s.tar))
 	if err != nil {
 		return err
 	}
-	fmt.Printf("| peak memory of the registry: push and render with a 20 GiB sparse file | | %.0f MB | | | ≤ 300 MB |\n", float64(peak)/1e6)
+	fmt.Printf("| peak memory of the registry: push and render with 21 GiB of sparse files | | %.0f MB | | | ≤ 300 MB |\n", float64(peak)/1e6)
 	return errors.Join(srv.stop(), os.Remove(tar))
 }

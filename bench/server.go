@@ -27,6 +27,7 @@ type server struct {
 func startServer(ctx context.Context, s settings, name string) (*server, error) {
 	srv := &server{settings: s, data: filepath.Join(s.work, name)}
 	srv.cmd = exec.CommandContext(ctx, s.binary, "serve", "--listen", s.address, "--data", srv.data)
+	srv.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it ends with us, however we end
 	log, err := os.Create(filepath.Join(s.work, name+".log"))
 	if err != nil {
 		return nil, err

@@ -42,6 +42,9 @@ func writeLayer(tar io.Reader, w io.Writer) (*layer, error) {
 	if err := errors.Join(cutErr, err); err != nil {
 		return nil, err
 	}
+	if err := look.check(); err != nil {
+		return nil, err
+	}
 	return &layer{
 		descriptor: ocispec.Descriptor{
 			MediaType: ocispec.MediaTypeImageLayerZstd,
@@ -62,11 +65,22 @@ func writeLayer(tar io.Reader, w io.Writer) (*layer, error) {
 
 // scout looks at the entries of a tar as they pass.
 type scout struct {
+	changes  image.Changes
 	newest   time.Time
 	manifest bytes.Buffer
 }
 
+// check finds what is wrong with the entries taken together: hard links to
+// nowhere, files in what is not a directory.
+func (s *scout) check() error {
+	_, err := image.MergeChanges([]*image.Changes{&s.changes})
+	return err
+}
+
 func (s *scout) visit(e *tarball.Entry) (io.Writer, error) {
+	if err := s.changes.Add(e); err != nil {
+		return nil, err
+	}
 	if e.ModTime.After(s.newest) {
 		s.newest = e.ModTime
 	}
