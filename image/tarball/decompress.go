@@ -97,10 +97,13 @@ type decompressor struct {
 
 func (d *decompressor) Read(p []byte) (int, error) {
 	n, err := d.ReadCloser.Read(p)
-	if err != nil && err != io.EOF && d.kind != Uncompressed {
-		err = fmt.Errorf("%s: %w", d.kind, err)
+	if err == nil || err == io.EOF || d.kind == Uncompressed {
+		return n, err
 	}
-	return n, err
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("the stream is cut short: %w", err)
+	}
+	return n, fmt.Errorf("%s: %w", d.kind, err)
 }
 
 // The start of an .xz file (version 1.0.4, sections 2.1.1 and 3.1): a stream
