@@ -36,6 +36,9 @@ is booted as it is, without asking the registry for anything.`,
   cloudlets boot localhost:5000/golden/debian@sha256:… --firmware uefi`,
 		Args: exactly("REFERENCE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := machine.Check(); err != nil {
+				return usageError{err}
+			}
 			repo, err := g.repository(cmd, args[0])
 			if err != nil {
 				return err

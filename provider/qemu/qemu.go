@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -66,18 +67,28 @@ type Machine struct {
 // errSilent says that no kernel spoke.
 var errSilent = errors.New("no kernel has spoken on the serial console")
 
+// Check returns what is wrong with the machine, before there is a disk for it.
+func (m Machine) Check() error {
+	if !slices.Contains([]string{"", AccelAuto, AccelKVM, AccelTCG}, m.Accel) {
+		return fmt.Errorf("accelerator %q: expected %s, %s or %s", m.Accel, AccelAuto, AccelKVM, AccelTCG)
+	}
+	if !slices.Contains([]string{"", BIOS, UEFI}, m.Firmware) {
+		return fmt.Errorf("firmware %q: expected %s or %s", m.Firmware, BIOS, UEFI)
+	}
+	return nil
+}
+
 // Run boots the node and returns when it is over: powered off, or Until was
 // seen. The error says so where Until was never seen.
 func (m Machine) Run(ctx context.Context) error {
+	if err := m.Check(); err != nil {
+		return err
+	}
 	if _, err := exec.LookPath(program); err != nil {
 		return fmt.Errorf("%s is not installed: install the Debian package qemu-system-x86: %w", program, err)
 	}
-	switch m.Accel {
-	case AccelKVM, AccelTCG:
+	if m.Accel == AccelKVM || m.Accel == AccelTCG {
 		return m.run(ctx, m.Accel, 0)
-	case AccelAuto, "":
-	default:
-		return fmt.Errorf("accelerator %q: expected %s, %s or %s", m.Accel, AccelAuto, AccelKVM, AccelTCG)
 	}
 	if !usable(kvmPath) {
 		return m.run(ctx, AccelTCG, 0)
@@ -157,9 +168,6 @@ func (m Machine) args(accel, dir string) ([]string, error) {
 	}
 	if m.Firmware == BIOS || m.Firmware == "" {
 		return args, nil
-	}
-	if m.Firmware != UEFI {
-		return nil, fmt.Errorf("firmware %q: expected %s or %s", m.Firmware, BIOS, UEFI)
 	}
 	code, vars, err := findOVMF(dir)
 	if err != nil {
