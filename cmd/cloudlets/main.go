@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"oras.land/oras-go/v2/errdef"
+	"oras.land/oras-go/v2/registry/remote/errcode"
 )
 
 // Exit codes, as `cloudlets help exit-codes` tells them.
@@ -45,10 +47,12 @@ func (e usageError) Unwrap() error { return e.error }
 
 func exitCode(err error) int {
 	var usage usageError
+	var answer *errcode.ErrorResponse
 	switch {
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.Is(err, errdef.ErrInvalidReference):
 		return exitUsage
-	case errors.Is(err, errdef.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, errdef.ErrNotFound), errors.Is(err, fs.ErrNotExist),
+		errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound:
 		return exitNotFound
 	}
 	return exitFailed

@@ -60,6 +60,9 @@ func push(g *globals, cmd *cobra.Command, path, reference string, options client
 	if err != nil {
 		return usageError{err}
 	}
+	if repo.Reference.ValidateReferenceAsDigest() == nil {
+		return usageError{fmt.Errorf("reference %s: expected a tag to push to: the digest follows from the content", reference)}
+	}
 	open := c.OpenRootfs
 	if options.ArtifactType == api.ArtifactBootKit {
 		open = c.OpenBootkit

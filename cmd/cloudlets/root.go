@@ -34,6 +34,13 @@ booted by digest.
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return usageError{fmt.Errorf("unknown command %q: see %s --help", args[0], cmd.CommandPath())}
+		},
 	}
 	flags := root.PersistentFlags()
 	flags.BoolVar(&g.json, "json", false, "print the result as JSON")
