@@ -49,7 +49,12 @@ func TestArguments(t *testing.T) {
 			t.Errorf("%q is not in %s", want, all)
 		}
 	}
-	if _, err := (Machine{Firmware: "coreboot"}).args(AccelTCG, t.TempDir()); err == nil {
-		t.Error("an unknown firmware was taken")
+}
+
+func TestUnknownWordsAreRefused(t *testing.T) {
+	for _, m := range []Machine{{Firmware: "coreboot"}, {Accel: "warp"}} {
+		if err := m.Check(); err == nil {
+			t.Errorf("%+v was taken", m)
+		}
 	}
 }
