@@ -91,6 +91,17 @@ func isLocal(hostport string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
+// worthShowing is how many bytes a step has at least to be shown.
+const worthShowing = 1 << 20
+
+// step begins a step of a known size, which is shown unless it is over at once.
+func (c *Client) step(name string, total int64) Step {
+	if total < worthShowing {
+		return silentStep{}
+	}
+	return c.progress.Step(name, total)
+}
+
 // url returns the URL of a path on the repository's registry.
 func (r *Repository) url(path string) string {
 	scheme := "https"

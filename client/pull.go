@@ -141,7 +141,7 @@ func (r *Repository) pullBlob(ctx context.Context, d ocispec.Descriptor, use fun
 		return fmt.Errorf("pull blob %s: %w", d.Digest, err)
 	}
 	defer body.Close()
-	step := r.client.progress.Step("download", d.Size)
+	step := r.client.step("download", d.Size)
 	verified := content.NewVerifyReader(io.TeeReader(body, &counter{step: step}), d)
 	if err = use(verified); err == nil {
 		err = verified.Verify()

@@ -31,7 +31,7 @@ func (r *Repository) Render(ctx context.Context, req api.RenderRequest) (api.Ren
 // WaitRender waits until a render is done or has failed. The error is the
 // render's own where it failed.
 func (r *Repository) WaitRender(ctx context.Context, render api.Render) (api.Render, error) {
-	step := r.client.progress.Step("digest", render.Size)
+	step := r.client.step("digest", render.Size)
 	image := render.Key
 	for render.State == api.RenderPlanned {
 		var err error

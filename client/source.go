@@ -54,12 +54,12 @@ func (c *Client) OpenRootfs(ctx context.Context, path string, stdin io.Reader, w
 // decompressed returns the tar in a stream that may be compressed. step is told
 // how much of the stream was read.
 func decompressed(stream io.Reader, step Step) (*Rootfs, error) {
-	tar, _, err := tarball.Decompress(io.TeeReader(stream, &counter{step: step}))
+	tar, _, err := tarball.Decompress(&stepReader{r: stream, step: step})
 	if err != nil {
 		step.End(err)
 		return nil, err
 	}
-	return &Rootfs{Reader: tar, closers: []io.Closer{tar, endStep{step}}}, nil
+	return &Rootfs{Reader: tar, closers: []io.Closer{tar}}, nil
 }
 
 // openDir returns a tar of a directory.
@@ -72,8 +72,8 @@ func (c *Client) openDir(ctx context.Context, path string, warn func(path, what 
 		write.CloseWithError(tarball.FromDir(ctx, path, write, warn))
 	}()
 	return &Rootfs{
-		Reader:  io.TeeReader(read, &counter{step: step}),
-		closers: []io.Closer{read, waiter(done), endStep{step}},
+		Reader:  &stepReader{r: read, step: step},
+		closers: []io.Closer{read, waiter(done)},
 	}
 }
 
@@ -85,10 +85,24 @@ func (w waiter) Close() error {
 	return nil
 }
 
-// endStep ends a step when it is closed.
-type endStep struct{ step Step }
+// stepReader reports how much was read, and ends its step where the stream ends.
+type stepReader struct {
+	r    io.Reader
+	step Step
+	n    int64
+}
 
-func (e endStep) Close() error {
-	e.step.End(nil)
-	return nil
+func (s *stepReader) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	s.n += int64(n)
+	switch err {
+	case nil:
+		s.step.Set(s.n)
+	case io.EOF:
+		s.step.Set(s.n)
+		s.step.End(nil)
+	default:
+		s.step.End(err)
+	}
+	return n, err
 }

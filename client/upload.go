@@ -10,11 +10,12 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"oras.land/oras-go/v2/registry/remote/errcode"
+	"oras.land/oras-go/v2/errdef"
 
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/blobstore/frame"
@@ -119,7 +120,7 @@ func (r *Repository) upload(ctx context.Context, method string, at *url.URL, bod
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
-		return at, responseError(resp)
+		return at, answerError(resp)
 	}
 	if resp.Header.Get("Location") == "" {
 		return at, nil
@@ -151,7 +152,7 @@ func (r *Repository) pushWhole(ctx context.Context, d ocispec.Descriptor, blob i
 	if err != nil || held {
 		return err
 	}
-	step := r.client.progress.Step("upload", d.Size)
+	step := r.client.step("upload", d.Size)
 	err = r.Blobs().Push(ctx, d, io.TeeReader(io.NewSectionReader(blob, 0, d.Size), &counter{step: step}))
 	step.End(err)
 	return err
@@ -175,7 +176,7 @@ func (r *Repository) pushFrames(ctx context.Context, l *layer, blob io.ReaderAt)
 	if err != nil {
 		return err
 	}
-	step := r.client.progress.Step("upload", offer.Bytes)
+	step := r.client.step("upload", offer.Bytes)
 	err = r.putFrames(ctx, at, encoded, io.TeeReader(body, &counter{step: step}))
 	step.End(err)
 	if err != nil {
@@ -197,7 +198,7 @@ func (r *Repository) putFrames(ctx context.Context, at string, index []byte, bod
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
-		return responseError(resp)
+		return answerError(resp)
 	}
 	return nil
 }
@@ -239,7 +240,7 @@ func (r *Repository) call(ctx context.Context, method, at, contentType string, b
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
-		return responseError(resp)
+		return answerError(resp)
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(answer); err != nil {
 		return fmt.Errorf("%s %s: read the answer: %w", method, at, err)
@@ -251,28 +252,44 @@ func (r *Repository) call(ctx context.Context, method, at, contentType string, b
 // layer are the longest.
 const maxAnswer = 64 << 20
 
-// responseError makes an error of a response, with the registry's own words.
-func responseError(resp *http.Response) error {
-	e := &errcode.ErrorResponse{Method: resp.Request.Method, URL: resp.Request.URL, StatusCode: resp.StatusCode}
-	var body struct {
-		Errors errcode.Errors `json:"errors"`
+// AnswerError is an answer of a registry that is not what was asked for.
+type AnswerError struct {
+	Method, URL string
+	Status      int    // of HTTP
+	Code        string // the registry's, such as MANIFEST_UNKNOWN; may be empty
+	Message     string // the registry's; may be empty
+}
+
+// Error returns the registry's own words where it has any.
+func (e *AnswerError) Error() string {
+	if e.Message == "" {
+		return fmt.Sprintf("%s %s: the registry answers %d %s", e.Method, e.URL, e.Status, http.StatusText(e.Status))
 	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&body); err == nil {
-		e.Errors = body.Errors
+	return fmt.Sprintf("%s (%d %s)", e.Message, e.Status, e.Code)
+}
+
+// Is makes an answer that something does not exist an errdef.ErrNotFound.
+func (e *AnswerError) Is(target error) bool {
+	return target == errdef.ErrNotFound && e.Status == http.StatusNotFound
+}
+
+// answerError makes an error of a response.
+func answerError(resp *http.Response) error {
+	e := &AnswerError{Method: resp.Request.Method, URL: resp.Request.URL.Redacted(), Status: resp.StatusCode}
+	var body struct {
+		Errors []struct {
+			Code    string `json:"code"`
+			Message string `json:"message"`
+		} `json:"errors"`
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&body); err == nil && len(body.Errors) > 0 {
+		e.Code, e.Message = body.Errors[0].Code, body.Errors[0].Message
 	}
 	return e
 }
 
 // hasStatus reports whether err is an answer with one of the statuses.
 func hasStatus(err error, statuses ...int) bool {
-	var e *errcode.ErrorResponse
-	if !errors.As(err, &e) {
-		return false
-	}
-	for _, s := range statuses {
-		if e.StatusCode == s {
-			return true
-		}
-	}
-	return false
+	var e *AnswerError
+	return errors.As(err, &e) && slices.Contains(statuses, e.Status)
 }

@@ -174,10 +174,13 @@ func besides(cmd *cobra.Command, output string) *cobra.Command {
 }
 
 // saveFile writes a file that appears whole or not at all, with holes for what
-// is zero. "-" is the standard output.
+// is zero. "-" is the standard output; a device or a pipe is written as it is.
 func saveFile(path string, fill func(io.Writer) error) (err error) {
 	if path == "-" {
 		return fill(os.Stdout)
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return writeDevice(path, fill)
 	}
 	f, err := client.CreateSparse(path)
 	if err != nil {
@@ -188,4 +191,13 @@ func saveFile(path string, fill func(io.Writer) error) (err error) {
 		return err
 	}
 	return f.Commit()
+}
+
+// writeDevice writes to what is not a regular file.
+func writeDevice(path string, fill func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fill(f), f.Close())
 }
