@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// bootTimeout only bounds a hang.
+const bootTimeout = 5 * time.Minute
+
+// bootArgs are the arguments that boot an image in QEMU without KVM.
+func bootArgs(image string, options ...string) []string {
+	return append([]string{"boot", "-q", image, "--accel", "tcg", "--timeout", bootTimeout.String()}, options...)
+}
+
+func TestDebianBootsByDigestWithUEFI(t *testing.T) {
+	s, d := debianServer(t)
+	find(t, "qemu-system-x86_64")
+	t.Parallel()
+	r := cloudlets(t, bootArgs(s.ref("golden/debian@"+d), "--firmware", "uefi", "--until", "login:")...)
+	if r.code != 0 || !strings.Contains(r.stdout, "login:") {
+		t.Errorf("exit code %d\n%s\n%s", r.code, r.stdout, r.stderr)
+	}
+}
+
+// TestDebianGrowsAndSurvivesKill boots a disk that was made larger than it was
+// rendered, kills its QEMU and boots it again.
+func TestDebianGrowsAndSurvivesKill(t *testing.T) {
+	s, d := debianServer(t)
+	find(t, "qemu-system-x86_64")
+	t.Parallel()
+	disk := filepath.Join(t.TempDir(), "disk.qcow2")
+	ok(t, "render", s.ref("golden/debian@"+d), "--format", "qcow2", "-o", disk)
+	rendered := sizesOf(t, disk)
+	const size = 4 << 30
+	tool(t, "qemu-img", "resize", "-q", disk, strconv.Itoa(size))
+
+	killAfterLogin(t, bootArgs(s.ref("golden/debian@"+d), "--disk", disk))
+	r := cloudlets(t, bootArgs(s.ref("golden/debian@"+d), "--disk", disk, "--until", "login:")...)
+	if r.code != 0 || !strings.Contains(r.stdout, "login:") {
+		t.Fatalf("the second boot: exit code %d\n%s\n%s", r.code, r.stdout, r.stderr)
+	}
+	grown := sizesOf(t, disk)
+	if grown.partition < size-(size>>4) || grown.filesystem < size-(size>>4) {
+		t.Errorf("rendered with %+v the root has %+v on a disk of %d bytes", rendered, grown, size)
+	}
+}
+
+// killAfterLogin boots a node and kills its QEMU once it shows a login prompt.
+func killAfterLogin(t testing.TB, args []string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), bootTimeout)
+	defer cancel()
+	cmd := command(ctx, args...)
+	keyboard, err := cmd.StdinPipe() // one that nobody types on
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keyboard.Close()
+	console := &waitWriter{text: "login:", seen: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = console, console
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case <-console.seen:
+	case err := <-ended:
+		t.Fatalf("the node has ended: %v\n%s", err, console)
+	}
+	qemu := childOf(t, cmd.Process.Pid)
+	if err := syscall.Kill(qemu, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("cloudlets has not noticed that QEMU was killed")
+	}
+}
+
+// waitWriter keeps what is written, and says when a text has been.
+type waitWriter struct {
+	text string
+	seen chan struct{}
+
+	mu      sync.Mutex
+	content strings.Builder
+	closed  bool
+}
+
+func (w *waitWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.content.Write(p)
+	if !w.closed && strings.Contains(w.content.String(), w.text) {
+		close(w.seen)
+		w.closed = true
+	}
+	return len(p), nil
+}
+
+func (w *waitWriter) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.content.String()
+}
+
+// childOf returns the only child of a process.
+func childOf(t testing.TB, pid int) int {
+	t.Helper()
+	tasks, err := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		for _, child := range strings.Fields(mustRead(t, task)) {
+			return int(atoi(t, child))
+		}
+	}
+	t.Fatalf("process %d has no child", pid)
+	return 0
+}
+
+// sizes are those of the root, in bytes.
+type sizes struct{ partition, filesystem int64 }
+
+var (
+	dumpBlocks    = regexp.MustCompile(`Block count: +(\d+)`)
+	dumpBlockSize = regexp.MustCompile(`Block size: +(\d+)`)
+)
+
+// sizesOf checks a disk that may have been booted, and measures its root.
+func sizesOf(t testing.TB, disk string) sizes {
+	t.Helper()
+	raw := filepath.Join(t.TempDir(), "disk.raw")
+	tool(t, "qemu-img", "convert", "-O", "raw", disk, raw)
+	tool(t, "sgdisk", "-v", raw)
+	// e2fsck replays no journal of a filesystem inside of a larger file.
+	root := cutOut(t, raw, partition(t, raw, rootNumber))
+	// The journal of a node that was killed is replayed first; then nothing may
+	// be left to repair.
+	tool(t, "e2fsck", "-p", "-E", "journal_only", root)
+	tool(t, "e2fsck", "-fn", root)
+	dump := tool(t, "dumpe2fs", "-h", root)
+	blocks, size := dumpBlocks.FindStringSubmatch(dump), dumpBlockSize.FindStringSubmatch(dump)
+	if blocks == nil || size == nil {
+		t.Fatalf("dumpe2fs says %s", dump)
+	}
+	return sizes{partition(t, raw, rootNumber).size, atoi(t, blocks[1]) * atoi(t, size[1])}
+}
+
+// TestBootOfDerivedArtifactRunsQEMUWithItsDisk boots with a QEMU that only says
+// how it was started.
+func TestBootOfDerivedArtifactRunsQEMUWithItsDisk(t *testing.T) {
+	s := newServer(t)
+	ok(t, "push", writeTar(t, bootableRootfs(t)), s.ref("a:1"))
+	artifact := ok(t, "render", s.ref("a:1"), "--format", "raw")
+	fake := t.TempDir()
+	script := mustWrite(t, filepath.Join(fake, "qemu-system-x86_64"), "#!/bin/sh\necho \"$@\"\necho login:\nexec sleep 60\n")
+	if err := os.Chmod(script, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	disk := filepath.Join(t.TempDir(), "disk,1.raw")
+	cmd := command(t.Context(), "boot", "-q", s.ref("a@"+artifact), "--accel", "tcg", "--until", "login:", "--disk", disk, "--memory", "333")
+	cmd.Env = append(cmd.Env, "PATH="+fake+":"+os.Getenv("PATH"))
+	cmd.WaitDelay = time.Second
+	r := finish(t, cmd)
+	if r.code != 0 || !strings.Contains(r.stdout, "-m 333") || !strings.Contains(r.stdout, "format=raw") ||
+		!strings.Contains(r.stdout, strings.ReplaceAll(disk, ",", ",,")) {
+		t.Errorf("exit code %d:\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	want := filepath.Join(t.TempDir(), "want.raw")
+	ok(t, "pull", s.ref("a@"+artifact), "-o", want)
+	same(t, disk, want)
+}
+
+func TestBootSaysWhenQEMUIsMissing(t *testing.T) {
+	s := newServer(t)
+	ok(t, "push", writeTar(t, bootableRootfs(t)), s.ref("a:1"))
+	cmd := exec.Command(binary, "boot", "-q", s.ref("a:1"), "--accel", "tcg")
+	cmd.Env = []string{"PATH=/nonexistent", "HOME=/nonexistent", "TMPDIR=" + t.TempDir()}
+	cmd.Stdin = io.LimitReader(os.Stdin, 0)
+	finish(t, cmd).mustFail(t, exitFailed, "Debian package qemu-system-x86")
+}
