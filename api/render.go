@@ -6,7 +6,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Rendering in the registry.
+// ComponentRenders is the part of the extension that renders in the registry.
 //
 //	POST /v2/<repository>/_cloudlets/renders                 body: RenderRequest → Render
 //	GET  /v2/<repository>/_cloudlets/renders/<key>           → Render; ?wait waits for the end

@@ -38,7 +38,7 @@ func startServer(ctx context.Context, s settings, name string) (*server, error) 
 		return nil, err
 	}
 	for range 200 {
-		conn, err := net.Dial("tcp", s.address)
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.address)
 		if err == nil {
 			return srv, conn.Close()
 		}

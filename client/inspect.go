@@ -24,7 +24,7 @@ type Summary struct {
 	ArtifactType string `json:",omitempty"`
 	Created      *time.Time
 	Architecture string               `json:",omitempty"`
-	Os           string               `json:",omitempty"` //nolint:revive // skopeo's spelling
+	Os           string               `json:",omitempty"`
 	Labels       map[string]string    `json:",omitempty"`
 	Annotations  map[string]string    `json:",omitempty"`
 	Subject      *ocispec.Descriptor  `json:",omitempty"`

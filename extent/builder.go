@@ -39,7 +39,7 @@ func (b *Builder) Zero(n int64) { b.add(n, run{blob: blobZero}) }
 // ZeroTo appends zeros until the map is off bytes long.
 func (b *Builder) ZeroTo(off int64) {
 	if off < b.m.size {
-		b.fail("pad to %d: the map is %d bytes long already", off, b.m.size)
+		b.failf("pad to %d: the map is %d bytes long already", off, b.m.size)
 		return
 	}
 	b.Zero(off - b.m.size)
@@ -56,11 +56,11 @@ func (b *Builder) Inline(p []byte) {
 // Source appends the n bytes at off of the content of the blob named d.
 func (b *Builder) Source(d Digest, off, n int64) {
 	if off < 0 || off > math.MaxInt64-max(n, 0) {
-		b.fail("source %s: offset %d with length %d", d, off, n)
+		b.failf("source %s: offset %d with length %d", d, off, n)
 		return
 	}
 	if d == "" {
-		b.fail("source without a digest")
+		b.failf("source without a digest")
 		return
 	}
 	if n == 0 {
@@ -76,14 +76,14 @@ func (b *Builder) Extent(e Extent) {
 		b.Zero(e.Length)
 	case Inline:
 		if int64(len(e.Data)) != e.Length {
-			b.fail("inline extent of length %d with %d bytes", e.Length, len(e.Data))
+			b.failf("inline extent of length %d with %d bytes", e.Length, len(e.Data))
 			return
 		}
 		b.Inline(e.Data)
 	case Source:
 		b.Source(e.Digest, e.Offset, e.Length)
 	default:
-		b.fail("extent of unknown %s", e.Kind)
+		b.failf("extent of unknown %s", e.Kind)
 	}
 }
 
@@ -93,7 +93,7 @@ func (b *Builder) Map(m *Map) { b.Slice(m, 0, m.size) }
 // Slice appends the n bytes of m that start at off.
 func (b *Builder) Slice(m *Map, off, n int64) {
 	if off < 0 || n < 0 || off > m.size || n > m.size-off {
-		b.fail("slice at %d, length %d, of a map of %d bytes", off, n, m.size)
+		b.failf("slice at %d, length %d, of a map of %d bytes", off, n, m.size)
 		return
 	}
 	for _, e := range m.Range(off, n) {
@@ -118,10 +118,10 @@ func (b *Builder) add(n int64, r run) bool {
 	case b.err != nil || n == 0:
 		return false
 	case n < 0:
-		b.fail("length %d", n)
+		b.failf("length %d", n)
 		return false
 	case n > math.MaxInt64-b.m.size:
-		b.fail("length %d after %d bytes", n, b.m.size)
+		b.failf("length %d after %d bytes", n, b.m.size)
 		return false
 	}
 	if !b.continues(r) {
@@ -154,7 +154,7 @@ func (b *Builder) blob(d Digest) uint32 {
 	return id
 }
 
-func (b *Builder) fail(format string, args ...any) {
+func (b *Builder) failf(format string, args ...any) {
 	if b.err == nil {
 		b.err = fmt.Errorf("extent map: "+format+": %w", append(args, ErrRange)...)
 	}

@@ -342,7 +342,7 @@ func isNotDir(err error) bool { return strings.Contains(err.Error(), syscall.ENO
 func listDirectory(t *rapid.T, dir string) []string {
 	tree := NewTree()
 	seen := make(map[uint64]*Inode)
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		rel := strings.TrimPrefix(strings.TrimPrefix(path, dir), "/")
 		if err != nil || rel == "" {
 			return err
@@ -383,7 +383,7 @@ func FuzzMerge(f *testing.F) {
 		var layers []Layer
 		for _, text := range []string{low, high} {
 			specs := slices.DeleteFunc(strings.Split(text, "\n"), func(spec string) bool {
-				return len(spec) < 3 || !strings.Contains("dflh", spec[:1]) || spec[1] != ' ' || strings.Contains(spec, "\x00")
+				return len(spec) < 3 || !strings.ContainsRune("dflh", rune(spec[0])) || spec[1] != ' ' || strings.Contains(spec, "\x00")
 			})
 			layers = append(layers, layer(t, specs...))
 		}

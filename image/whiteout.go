@@ -71,10 +71,8 @@ func (m *merger) remove(path string) error {
 	if name == "" || name == "." || name == ".." {
 		return fmt.Errorf("a whiteout of %q", name)
 	}
-	parent, err := m.tree.Resolve(dir)
-	if err != nil || !parent.IsDir() {
-		return nil // nothing there to remove
+	if parent, err := m.tree.Resolve(dir); err == nil && parent.IsDir() {
+		parent.RemoveAll(name)
 	}
-	parent.RemoveAll(name)
 	return nil
 }

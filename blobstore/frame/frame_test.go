@@ -241,7 +241,7 @@ func FuzzRead(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Fuzz(func(t *testing.T, blob, encoded []byte) {
+	f.Fuzz(func(_ *testing.T, blob, encoded []byte) {
 		if pos, err := Locate(bytes.NewReader(blob), int64(len(blob))); err == nil {
 			_, _ = ReadIndex(bytes.NewReader(blob), pos)
 		}

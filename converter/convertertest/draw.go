@@ -3,8 +3,9 @@ package convertertest
 import (
 	"bytes"
 
-	"github.com/cloudlets/cloudlets/extent"
 	"pgregory.net/rapid"
+
+	"github.com/cloudlets/cloudlets/extent"
 )
 
 // DrawMap draws a map of at most about maxSize bytes. Extents of all kinds start

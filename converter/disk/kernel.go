@@ -102,6 +102,7 @@ func regular(tree *image.Tree, path string) *image.Inode {
 // plainVersion reports whether a version can stand in any menu as it is.
 func plainVersion(version string) bool {
 	return version != "" && !strings.ContainsFunc(version, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._+~-", r))
+		alphanumeric := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+		return !alphanumeric && !strings.ContainsRune("._+~-", r)
 	})
 }

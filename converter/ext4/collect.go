@@ -155,9 +155,9 @@ func (c *collector) link(d *directory, name string, src *image.Inode) error {
 // addSubdirectory counts the ".." of one more directory. Past maxLinks the
 // count stays at 1, which means that it is not kept (dir_nlink).
 func (n *node) addSubdirectory() {
-	switch {
-	case n.links == 1:
-	case n.links == maxLinks:
+	switch n.links {
+	case 1:
+	case maxLinks:
 		n.links = 1
 	default:
 		n.links++

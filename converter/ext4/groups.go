@@ -104,13 +104,6 @@ func skipRegions(regions []region, next, count uint64) uint64 {
 	return next
 }
 
-// groupState is what the bitmaps and the descriptor of a group say.
-type groupState struct {
-	freeBlocks uint32
-	usedInodes uint32
-	dirs       uint32
-}
-
 // usedInodesIn returns how many inodes of a group are in use. Inodes are
 // numbered from 1 without gaps.
 func (p *plan) usedInodesIn(group uint32) uint32 {

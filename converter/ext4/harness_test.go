@@ -1,7 +1,6 @@
 package ext4
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -278,5 +277,3 @@ func contentBytes(t tester, n *image.Inode, off, count int64) []byte {
 	}
 	return p
 }
-
-func allZero(p []byte) bool { return len(bytes.Trim(p, "\x00")) == 0 }

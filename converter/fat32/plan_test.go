@@ -15,10 +15,11 @@ import (
 	"time"
 	"unicode/utf16"
 
+	"pgregory.net/rapid"
+
 	"github.com/cloudlets/cloudlets/converter/convertertest"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
-	"pgregory.net/rapid"
 )
 
 const (

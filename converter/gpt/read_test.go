@@ -12,9 +12,10 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/cloudlets/cloudlets/converter/convertertest"
 	"github.com/cloudlets/cloudlets/extent"
-	"pgregory.net/rapid"
 )
 
 func TestReadReadsWhatPlanPlans(t *testing.T) {

@@ -21,14 +21,14 @@ func debianKit(t testing.TB) grub.Kit {
 	if _, err := os.Stat(filepath.Join(dir, "kernel.img")); err != nil {
 		t.Fatalf("this test needs the Debian package grub-pc-bin: %v", err)
 	}
-	return grub.Kit{ReadFile: func(name string, limit int64) ([]byte, error) {
+	return grub.Kit{ReadFile: func(name string, _ int64) ([]byte, error) {
 		return os.ReadFile(filepath.Join(dir, name))
 	}}
 }
 
 // mapKit returns a kit of the given files.
 func mapKit(files map[string][]byte) grub.Kit {
-	return grub.Kit{ReadFile: func(name string, limit int64) ([]byte, error) {
+	return grub.Kit{ReadFile: func(name string, _ int64) ([]byte, error) {
 		data, ok := files[name]
 		if !ok {
 			return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)

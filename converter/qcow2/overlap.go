@@ -27,17 +27,17 @@ func hostRanges(runs []guestRun) []hostRange {
 // both marked as shared may be one. The ranges are sorted in place.
 func checkOverlaps(ranges []hostRange) error {
 	slices.SortFunc(ranges, func(a, b hostRange) int { return cmp.Compare(a.start, b.start) })
-	var any, exclusive hostRange // of those seen, the ones that end last
+	var last, exclusive hostRange // of those seen, the ones that end last
 	for _, r := range ranges {
 		before := exclusive
 		if r.exclusive {
-			before = any
+			before = last
 		}
 		if r.start < before.end {
 			return fmt.Errorf("%w: the %s at %d overlaps the %s at %d", ErrFormat, r.what, r.start, before.what, before.start)
 		}
-		if r.end > any.end {
-			any = r
+		if r.end > last.end {
+			last = r
 		}
 		if r.exclusive && r.end > exclusive.end {
 			exclusive = r

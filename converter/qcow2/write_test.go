@@ -9,9 +9,10 @@ import (
 	"strconv"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/cloudlets/cloudlets/converter/convertertest"
 	"github.com/cloudlets/cloudlets/extent"
-	"pgregory.net/rapid"
 )
 
 const mib, gib = int64(1) << 20, int64(1) << 30
@@ -54,7 +55,7 @@ func TestWriteIsWhatQEMUExpects(t *testing.T) {
 	blobs := convertertest.Blobs{}
 	source := blobs.Add(text)
 	disks := map[string]*extent.Map{
-		"empty":              build(t, func(b *extent.Builder) {}),
+		"empty":              build(t, func(*extent.Builder) {}),
 		"one byte":           build(t, func(b *extent.Builder) { b.Inline([]byte{1}) }),
 		"zeros":              build(t, func(b *extent.Builder) { b.Zero(3 * mib) }),
 		"a full cluster":     build(t, func(b *extent.Builder) { b.Source(source, 0, 64<<10) }),

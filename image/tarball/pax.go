@@ -30,13 +30,6 @@ type optional struct {
 	set   bool
 }
 
-func (o optional) or(n int64) int64 {
-	if o.set {
-		return o.value
-	}
-	return n
-}
-
 // The prefixes of the keys that carry extended attributes, and what follows
 // from each. star and GNU tar write names and values as they are; libarchive
 // writes names URL-encoded and values in base64.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -182,7 +183,7 @@ func TestReadsEveryKindOfSparseFile(t *testing.T) {
 	} {
 		t.Run(strings.Join(flags, " "), func(t *testing.T) {
 			// Scanning for zeros does not ask what the file system can do.
-			args := append(flags, "--sparse", "--hole-detection=raw", "-cf", "-", "hole", "sparse", "hole")
+			args := append(slices.Clone(flags), "--sparse", "--hole-detection=raw", "-cf", "-", "hole", "sparse", "hole")
 			data := run(t, dir, nil, "tar", args...)
 			if len(data) > 2<<20 {
 				t.Fatalf("a tar of %d bytes: it is not sparse", len(data))
