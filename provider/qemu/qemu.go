@@ -6,6 +6,7 @@
 package qemu
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -97,7 +98,7 @@ func (m Machine) Run(ctx context.Context) error {
 	if !errors.Is(err, errSilent) {
 		return err
 	}
-	m.Notify(fmt.Sprintf("%s exists, but no kernel has spoken within %s of starting under it: starting again with tcg, which is slower", kvmPath, silence))
+	m.Notify(fmt.Sprintf("%s exists, but %s: starting again with tcg, which is slower", kvmPath, err))
 	return m.run(ctx, AccelTCG, 0)
 }
 
@@ -111,8 +112,8 @@ func usable(path string) bool {
 	return true
 }
 
-// run boots the node with an accelerator. Where no kernel speaks for as long as
-// patience, if that is not zero, it is ended with errSilent.
+// run boots the node with an accelerator. Where patience is not zero, the error
+// wraps errSilent if no kernel speaks for as long as that, or before QEMU fails.
 func (m Machine) run(ctx context.Context, accel string, patience time.Duration) error {
 	dir, err := os.MkdirTemp("", "cloudlets-boot-*")
 	if err != nil {
@@ -127,16 +128,17 @@ func (m Machine) run(ctx context.Context, accel string, patience time.Duration) 
 	defer cancel(nil)
 	console := &watcher{w: m.Console, until: m.Until, seen: func() { cancel(errSeen) }}
 	if patience > 0 {
-		timer := time.AfterFunc(patience, func() { cancel(errSilent) })
+		timer := time.AfterFunc(patience, func() { cancel(fmt.Errorf("%w for %s", errSilent, patience)) })
 		defer timer.Stop()
 		console.spoken = func() { timer.Stop() }
 	}
+	var complaints bytes.Buffer
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 	cmd.Stdin = m.Stdin
 	cmd.Stdout = console
-	cmd.Stderr = m.Console
+	cmd.Stderr = &complaints
 	err = cmd.Run()
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errSeen):
@@ -144,7 +146,11 @@ func (m Machine) run(ctx context.Context, accel string, patience time.Duration) 
 	case cause != nil:
 		return cause
 	case err != nil:
-		return fmt.Errorf("%s: %w", program, err)
+		err = fmt.Errorf("%s: %w: %s", program, err, bytes.TrimSpace(complaints.Bytes()))
+		if console.spoken != nil {
+			err = fmt.Errorf("%w: %w", errSilent, err)
+		}
+		return err
 	case m.Until != "":
 		return fmt.Errorf("the node has ended without showing %q on its console", m.Until)
 	}
