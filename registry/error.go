@@ -111,6 +111,7 @@ var knownErrors = []struct {
 	{metadata.ErrUploadUnknown, http.StatusNotFound, CodeBlobUploadUnknown, "there is no such upload, or it has expired: begin a new one"},
 	{metadata.ErrRenderUnknown, http.StatusNotFound, CodeManifestUnknown, "there is no such render"},
 	{metadata.ErrInUse, http.StatusConflict, CodeDenied, "a manifest of the repository refers to the blob: delete the manifest first"},
+	{metadata.ErrHeld, http.StatusForbidden, CodeDenied, "it is on hold: lift the hold first"},
 	{metadata.ErrConflict, http.StatusRequestedRangeNotSatisfiable, CodeBlobUploadInvalid,
 		"another request changed the upload meanwhile: ask for its status and go on from there"},
 	{os.ErrDeadlineExceeded, http.StatusRequestTimeout, CodeBlobUploadInvalid, "nothing was received for too long"},

@@ -93,6 +93,9 @@ func (s *Server) discard(ctx context.Context, writer *blobstore.Writer) error {
 func (s *Server) commit(ctx context.Context, name string, record blobstore.Record, upload *metadata.Upload) error {
 	ctx = context.WithoutCancel(ctx)
 	kept, err := s.meta.CommitBlob(ctx, name, record, upload)
+	if errors.Is(err, metadata.ErrUncertain) {
+		return err // the object may be a blob's by now
+	}
 	if err != nil {
 		return errors.Join(err, s.blobs.Remove(ctx, record.Key))
 	}

@@ -57,9 +57,13 @@ func (s *Store) Blob(ctx context.Context, repository string, d digest.Digest) (b
 // Options.Lease even if nothing refers to it.
 func (s *Store) PromiseBlob(ctx context.Context, repository string, d digest.Digest) (blobstore.Record, error) {
 	r, lease, err := s.blob(ctx, repository, d)
+	if err != nil {
+		return r, err
+	}
+	now, err := s.now(ctx)
 	// Refreshing late keeps the many readers of a popular blob from queueing to
 	// write one row.
-	if err != nil || lease.Sub(s.options.Clock()) > s.options.Lease/2 {
+	if err != nil || lease.Sub(timeOf(now)) > s.options.Lease/2 {
 		return r, err
 	}
 	err = s.update(ctx, fmt.Sprintf("lease blob %s in %s", d, repository), func(t *tx) error {
@@ -70,7 +74,7 @@ func (s *Store) PromiseBlob(ctx context.Context, repository string, d digest.Dig
 		if held, err := t.holds(id, d); err != nil || !held {
 			return orUnknown(err)
 		}
-		return t.lease(id, d, s.options.Lease)
+		return t.lease(id, d)
 	})
 	return r, err
 }
@@ -132,6 +136,7 @@ func (s *Store) Blobs(ctx context.Context, repository string, after digest.Diges
 // [ErrBlobUnknown] where a blob that r needs does not exist; the object is then
 // the caller's to remove.
 func (s *Store) CommitBlob(ctx context.Context, repository string, r blobstore.Record, upload *Upload) (blobstore.Record, error) {
+	var kept blobstore.Record
 	err := s.update(ctx, fmt.Sprintf("commit blob %s to %s", r.Digest, repository), func(t *tx) error {
 		if upload != nil {
 			if err := t.endUpload(upload); err != nil {
@@ -142,16 +147,22 @@ func (s *Store) CommitBlob(ctx context.Context, repository string, r blobstore.R
 		if err != nil {
 			return err
 		}
-		if r, err = t.record(r); err != nil {
+		if kept, err = t.record(r); err != nil {
 			return err
 		}
-		return t.link(id, r.Digest, s.options.Lease)
+		return t.link(id, r.Digest)
 	})
-	return r, err
+	if err != nil {
+		return blobstore.Record{}, err
+	}
+	return kept, nil
 }
 
 // record inserts the record of a blob, or returns the one that is there.
 func (t *tx) record(r blobstore.Record) (blobstore.Record, error) {
+	if err := t.claimObject(r.Key); err != nil {
+		return r, err
+	}
 	n, err := t.exec(`INSERT INTO blobs (digest, size, kind, object_key, created, verified_at)
 		VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (digest) DO NOTHING`,
 		string(r.Digest), r.Size, string(r.Kind), r.Key, t.now)
@@ -184,26 +195,35 @@ func (t *tx) need(d digest.Digest, position int, needs digest.Digest) error {
 // older returns the record that stands for a digest already and trashes the
 // object of the newer one.
 func (t *tx) older(newer blobstore.Record) (blobstore.Record, error) {
-	r := blobstore.Record{Digest: newer.Digest}
-	err := t.get(`SELECT size, kind, object_key FROM blobs WHERE digest = $1`,
-		[]any{string(r.Digest)}, []any{&r.Size, (*string)(&r.Kind), &r.Key})
-	if err != nil {
-		return r, err
+	r, err := t.lockRecord(newer.Digest, t.dialect.lock)
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, errAgain // it was collected meanwhile
 	}
-	var d digest.Digest
-	err = t.list(needsQuery, []any{string(r.Digest)}, []any{&d}, func() bool {
-		r.Needs = append(r.Needs, d)
-		return true
-	})
 	if err != nil || r.Key == newer.Key {
 		return r, err
 	}
-	return r, t.trash(newer.Key, t.now)
+	return r, t.trash(newer.Key)
+}
+
+// lockRecord reads the record of a blob with one of the dialect's locks.
+func (t *tx) lockRecord(d digest.Digest, lock string) (blobstore.Record, error) {
+	r := blobstore.Record{Digest: d}
+	err := t.get(`SELECT size, kind, object_key FROM blobs WHERE digest = $1`+lock,
+		[]any{string(d)}, []any{&r.Size, (*string)(&r.Kind), &r.Key})
+	if err != nil || r.Kind == blobstore.Whole {
+		return r, err
+	}
+	var needs digest.Digest
+	err = t.list(needsQuery, []any{string(d)}, []any{&needs}, func() bool {
+		r.Needs = append(r.Needs, needs)
+		return true
+	})
+	return r, err
 }
 
 // link puts a blob in a repository, with a lease, and lets the manifests there
 // hold it that referred to it in its absence.
-func (t *tx) link(repository int64, d digest.Digest, lease time.Duration) error {
+func (t *tx) link(repository int64, d digest.Digest) error {
 	n, err := t.exec(`INSERT INTO repository_blobs (repository_id, digest, created) VALUES ($1, $2, $3)
 		ON CONFLICT (repository_id, digest) DO NOTHING`, repository, string(d), t.now)
 	if err != nil {
@@ -215,13 +235,13 @@ func (t *tx) link(repository int64, d digest.Digest, lease time.Duration) error 
 			return err
 		}
 	}
-	return t.lease(repository, d, lease)
+	return t.lease(repository, d)
 }
 
-func (t *tx) lease(repository int64, d digest.Digest, lease time.Duration) error {
+func (t *tx) lease(repository int64, d digest.Digest) error {
 	_, err := t.exec(`INSERT INTO leases (repository_id, digest, expires_at) VALUES ($1, $2, $3)
 		ON CONFLICT (repository_id, digest) DO UPDATE SET expires_at = excluded.expires_at`,
-		repository, string(d), t.now+lease.Microseconds())
+		repository, string(d), t.after(t.options.Lease))
 	return err
 }
 
@@ -242,7 +262,7 @@ func (s *Store) MountBlob(ctx context.Context, repository, from string, d digest
 		if err != nil {
 			return err
 		}
-		return t.link(id, d, s.options.Lease)
+		return t.link(id, d)
 	})
 }
 
@@ -270,18 +290,32 @@ func (s *Store) RemoveBlob(ctx context.Context, repository string, d digest.Dige
 		if err != nil {
 			return err
 		}
+		if err := t.checkHold(id, string(d)); err != nil {
+			return err
+		}
 		if user, err := t.blobUser(id, d); err != nil || user != "" {
 			return inUse(user, err)
 		}
-		if _, err := t.exec(`DELETE FROM leases WHERE repository_id = $1 AND digest = $2`, id, string(d)); err != nil {
-			return err
-		}
-		n, err := t.exec(`DELETE FROM repository_blobs WHERE repository_id = $1 AND digest = $2`, id, string(d))
+		n, err := t.unlink(id, d)
 		if err == nil && n == 0 {
 			return ErrBlobUnknown
 		}
 		return err
 	})
+}
+
+// unlink takes a blob out of a repository, whatever promises there are, and has
+// it reviewed as such. It returns how many there were: none or one.
+func (t *tx) unlink(repository int64, d digest.Digest) (int64, error) {
+	if _, err := t.exec(`DELETE FROM leases WHERE repository_id = $1 AND digest = $2`, repository, string(d)); err != nil {
+		return 0, err
+	}
+	n, err := t.exec(`DELETE FROM repository_blobs WHERE repository_id = $1 AND digest = $2`, repository, string(d))
+	if err != nil || n == 0 {
+		return n, err
+	}
+	// Nothing promised a blob that is in no repository: it may go at once.
+	return n, t.enqueue(reviewBlob, 0, d, t.now)
 }
 
 // blobUser returns a manifest that refers to a blob, or "".

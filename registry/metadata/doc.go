@@ -13,5 +13,11 @@
 // the blobs it is read from, all with RESTRICT. No mistake in a collector can
 // remove what an acknowledged manifest needs.
 //
-// Times are the store's own clock's, kept as microseconds since 1970 in UTC.
+// Whatever lets go of something — a tag that moves, a manifest that is deleted, a
+// lease that expires — enqueues it for review in the same transaction. A review
+// decides by rows alone, and what it removes is one transaction too: see
+// [Store.Review]. Objects are removed elsewhere, after a delay, by key.
+//
+// Times are the store's own clock's — the server's, where there is one — kept as
+// microseconds since 1970 in UTC.
 package metadata

@@ -25,6 +25,11 @@ var (
 	ErrInUse = errors.New("in use")
 	// ErrLocked says that another process has the database open.
 	ErrLocked = errors.New("in use by another process")
+	// ErrHeld says that a hold forbids a removal.
+	ErrHeld = errors.New("on hold")
+	// ErrUncertain says that the connection broke while a transaction was being
+	// committed: it may have happened, so what it refers to must stay.
+	ErrUncertain = errors.New("committed or not, the database did not say")
 )
 
 // MissingError says which blobs a manifest refers to that its repository does

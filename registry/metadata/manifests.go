@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -64,13 +65,26 @@ func (s *Store) PutManifest(ctx context.Context, p ManifestPut) error {
 		if err != nil {
 			return err
 		}
-		for _, tag := range p.Tags {
+		// In one order for all, so that two pushes never wait for each other.
+		for _, tag := range slices.Sorted(slices.Values(p.Tags)) {
 			if err := t.setTag(repo, tag, id, p.Manifest.Digest, p.Actor); err != nil {
 				return fmt.Errorf("tag %s: %w", tag, err)
 			}
 		}
-		return nil
+		return t.consumeLeases(id)
 	})
+}
+
+// consumeLeases ends the promises about the blobs that a manifest holds from now
+// on. Who relies on one meanwhile has the time until those blobs are reviewed
+// after the manifest has gone: as long again.
+func (t *tx) consumeLeases(manifest int64) error {
+	// A lease that another transaction is busy with is left to expire.
+	_, err := t.exec(`DELETE FROM leases WHERE (repository_id, digest) IN
+		(SELECT l.repository_id, l.digest FROM manifest_refs f
+		JOIN leases l ON l.repository_id = f.repository_id AND l.digest = f.blob
+		WHERE f.manifest_id = $1`+t.dialect.skip+`)`, manifest)
+	return err
 }
 
 // ensureManifest returns the row of a manifest, which is created if missing.
@@ -269,18 +283,25 @@ func (s *Store) Referrers(ctx context.Context, repository string, subject digest
 
 // DeleteManifest removes a manifest and the tags that point to it. An index
 // that lists it becomes sparse; what it refers to stays until it is collected.
-// The error wraps [ErrManifestUnknown] where the repository does not hold it.
+// The error wraps [ErrManifestUnknown] where the repository does not hold it and
+// [ErrHeld] where it or one of its tags is on hold.
 func (s *Store) DeleteManifest(ctx context.Context, repository string, d digest.Digest, actor string) error {
 	return s.update(ctx, fmt.Sprintf("delete manifest %s from %s", d, repository), func(t *tx) error {
-		var repo, id int64
-		err := t.get(`SELECT m.repository_id, m.id FROM repositories r JOIN manifests m ON m.repository_id = r.id
-			WHERE r.name = $1 AND m.digest = $2`, []any{repository, string(d)}, []any{&repo, &id})
+		repo, err := t.holder(repository)
+		if err != nil {
+			return err
+		}
+		var id int64
+		err = t.get(`SELECT id FROM manifests WHERE repository_id = $1 AND digest = $2`+t.dialect.lock, []any{repo, string(d)}, []any{&id})
 		if err != nil {
 			return orElse(err, ErrManifestUnknown)
 		}
+		if err := t.checkHold(repo, string(d)); err != nil {
+			return err
+		}
 		var tags []string
 		var tag string
-		err = t.list(`SELECT name FROM tags WHERE manifest_id = $1 ORDER BY name`, []any{id}, []any{&tag}, func() bool {
+		err = t.list(`SELECT name FROM tags WHERE manifest_id = $1 ORDER BY name`+t.dialect.lock, []any{id}, []any{&tag}, func() bool {
 			tags = append(tags, tag)
 			return true
 		})
@@ -292,7 +313,23 @@ func (s *Store) DeleteManifest(ctx context.Context, repository string, d digest.
 				return err
 			}
 		}
-		_, err = t.exec(`DELETE FROM manifests WHERE id = $1`, id)
-		return err
+		return t.bury(repo, id, d)
 	})
+}
+
+// bury removes a manifest that no tag points to: it goes to its grave, and all
+// that it held or that held on to it is let go of.
+func (t *tx) bury(repo, id int64, d digest.Digest) error {
+	_, err := t.exec(`INSERT INTO graves (repository_id, digest, media_type, raw, removed, expires_at)
+		SELECT repository_id, digest, media_type, raw, CAST($2 AS BIGINT), CAST($3 AS BIGINT) FROM manifests WHERE id = $1
+		ON CONFLICT (repository_id, digest) DO UPDATE SET removed = excluded.removed, expires_at = excluded.expires_at`,
+		id, t.now, t.after(t.options.Trash))
+	if err != nil {
+		return err
+	}
+	if err := t.releaseHeld(repo, id, d); err != nil {
+		return err
+	}
+	_, err = t.exec(`DELETE FROM manifests WHERE id = $1`, id)
+	return err
 }

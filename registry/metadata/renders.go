@@ -36,7 +36,11 @@ func (s *Store) SaveRender(ctx context.Context, repository string, r Render) err
 		_, err = t.exec(`INSERT INTO renders (repository_id, derivation, manifest_id, blob, parameters, created)
 			VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (repository_id, derivation) DO NOTHING`,
 			repo, string(r.Derivation), artifact, string(r.Blob), r.Parameters, t.now)
-		return err
+		if err != nil {
+			return err
+		}
+		// The image may have gone while it was rendered.
+		return t.enqueue(reviewManifest, repo, r.Artifact, t.after(s.options.Lease))
 	})
 }
 

@@ -13,6 +13,16 @@ func (t *tx) repository(name string) (id int64, err error) {
 	return id, orElse(err, ErrRepositoryUnknown)
 }
 
+// holder is repository for what is looked for in it: without a repository there
+// is no manifest.
+func (t *tx) holder(name string) (id int64, err error) {
+	id, err = t.repository(name)
+	if errors.Is(err, ErrRepositoryUnknown) {
+		return 0, ErrManifestUnknown
+	}
+	return id, err
+}
+
 // ensureRepository returns the row of a repository, which is created if missing.
 func (t *tx) ensureRepository(name string) (id int64, err error) {
 	id, err = t.repository(name)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -15,18 +16,28 @@ import (
 const (
 	DefaultLease  = 24 * time.Hour
 	DefaultUpload = 24 * time.Hour
+	DefaultTrash  = 24 * time.Hour
 )
 
 // Options are what a store may be opened with.
 type Options struct {
-	// Clock tells the time; nil is time.Now.
+	// Clock tells the time; nil is the database's: the clock of its server, or
+	// time.Now where it has none.
 	Clock func() time.Time
 	// Lease is how long a client may rely on being told that it need not upload
-	// a blob; zero is DefaultLease.
+	// a blob, and how long after it was let go of anything is reviewed; zero is
+	// DefaultLease.
 	Lease time.Duration
 	// Upload is how long an upload is kept after it was last written to; zero
 	// is DefaultUpload.
 	Upload time.Duration
+	// Trash is how long the object of a blob that was collected stays, and the
+	// blob can be restored; zero is DefaultTrash. It has to be longer than any
+	// download takes.
+	Trash time.Duration
+	// Exclusive refuses to share the database with other processes, where it
+	// could be shared.
+	Exclusive bool
 }
 
 // Store is the metadata of one registry. It is used by any number of
@@ -40,7 +51,7 @@ type Store struct {
 }
 
 func newStore(d dialect, o Options) *Store {
-	if o.Clock == nil {
+	if o.Clock == nil && !d.server {
 		o.Clock = time.Now
 	}
 	if o.Lease == 0 {
@@ -48,6 +59,9 @@ func newStore(d dialect, o Options) *Store {
 	}
 	if o.Upload == 0 {
 		o.Upload = DefaultUpload
+	}
+	if o.Trash == 0 {
+		o.Trash = DefaultTrash
 	}
 	return &Store{dialect: d, options: o}
 }
@@ -66,7 +80,13 @@ func (s *Store) Close() error {
 func (s *Store) Ping(ctx context.Context) error { return s.reader.db.PingContext(ctx) }
 
 // now returns the time in microseconds since 1970.
-func (s *Store) now() int64 { return s.options.Clock().UnixMicro() }
+func (s *Store) now(ctx context.Context) (now int64, err error) {
+	if s.options.Clock != nil {
+		return s.options.Clock().UnixMicro(), nil
+	}
+	err = s.get(ctx, s.dialect.clock, nil, []any{&now})
+	return now, err
+}
 
 // pool is a database with its prepared statements.
 type pool struct {
@@ -92,10 +112,12 @@ func (p *pool) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 // get runs a query for one row outside of a transaction. It returns
 // sql.ErrNoRows where there is none.
 //
-// The query is not cancelled: one that reads a row by its key is over sooner
-// than the machinery to interrupt it is set up.
+// Without a server the query is not cancelled: one that reads a row by its key
+// is over sooner than the machinery to interrupt it is set up.
 func (s *Store) get(ctx context.Context, query string, args, dest []any) error {
-	ctx = context.WithoutCancel(ctx)
+	if !s.dialect.server {
+		ctx = context.WithoutCancel(ctx)
+	}
 	st, err := s.reader.stmt(ctx, query)
 	if err != nil {
 		return err
@@ -132,33 +154,93 @@ func scanAll(rows *sql.Rows, dest []any, each func() bool) (err error) {
 
 // tx is a transaction that writes.
 type tx struct {
-	ctx  context.Context
-	sql  *sql.Tx
-	pool *pool
-	now  int64    // microseconds since 1970, the same for the whole transaction
-	once []string // queries that were not prepared yet
+	ctx     context.Context
+	sql     *sql.Tx
+	pool    *pool
+	dialect *dialect
+	options *Options
+	now     int64    // microseconds since 1970, the same for the whole transaction
+	once    []string // queries that were not prepared yet
 }
+
+const (
+	// maxAttempts is how often a transaction is tried that collides with others.
+	maxAttempts = 20
+	// firstPause and maxPause bound the wait between two attempts, which
+	// doubles from one to the next.
+	firstPause = 2 * time.Millisecond
+	maxPause   = 200 * time.Millisecond
+)
+
+// errAgain says that another transaction changed what this one has read, and
+// that it has to begin again.
+var errAgain = errors.New("another transaction came between")
 
 // update runs f in a transaction: all of it, or nothing where f returns an
 // error. An error is told with what was being done.
-func (s *Store) update(ctx context.Context, what string, f func(*tx) error) (err error) {
+//
+// Where transactions run side by side f may be run several times, so it must
+// not change what it has not set itself.
+func (s *Store) update(ctx context.Context, what string, f func(*tx) error) error {
+	for attempt := 0; ; attempt++ {
+		err := s.attempt(ctx, f)
+		if err == nil {
+			return nil
+		}
+		collided := errors.Is(err, errAgain) || s.dialect.collided(err)
+		if !collided || attempt+1 == maxAttempts || pause(ctx, attempt) != nil {
+			return fmt.Errorf("%s: %w", what, s.dialect.translate(err))
+		}
+	}
+}
+
+// pause waits before the next attempt, each time another while so that those
+// who collided do not do so again.
+func pause(ctx context.Context, attempt int) error {
+	longest := min(firstPause<<attempt, maxPause)
+	timer := time.NewTimer(longest/2 + rand.N(longest/2))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+func (s *Store) attempt(ctx context.Context, f func(*tx) error) error {
 	begun, err := s.writer.db.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return err
 	}
-	t := &tx{ctx: ctx, sql: begun, pool: s.writer, now: s.now()}
-	if err := f(t); err != nil {
+	t := &tx{ctx: ctx, sql: begun, pool: s.writer, dialect: &s.dialect, options: &s.options}
+	err = t.setNow()
+	if err == nil {
+		err = f(t)
+	}
+	if err != nil {
 		if undo := begun.Rollback(); undo != nil && !errors.Is(undo, sql.ErrTxDone) {
 			err = errors.Join(err, undo)
 		}
-		return fmt.Errorf("%s: %w", what, s.dialect.translate(err))
+		return err
 	}
 	if err := begun.Commit(); err != nil {
-		return fmt.Errorf("%s: commit: %w", what, s.dialect.translate(err))
+		return fmt.Errorf("commit: %w", s.dialect.commitFailed(err))
 	}
 	t.remember()
 	return nil
 }
+
+func (t *tx) setNow() error {
+	if t.options.Clock == nil {
+		return t.get(t.dialect.clock, nil, []any{&t.now})
+	}
+	t.now = t.options.Clock().UnixMicro()
+	return nil
+}
+
+// after returns the time that is a while after the transaction's.
+func (t *tx) after(d time.Duration) int64 { return t.now + d.Microseconds() }
 
 // remember prepares what the transaction had to prepare for itself, for the
 // next ones: there may be one connection only, so it has to wait until the end.

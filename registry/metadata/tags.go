@@ -19,24 +19,50 @@ type TagEvent struct {
 	At       time.Time
 }
 
+// tagged returns the manifest of a tag, or sql.ErrNoRows, and keeps the tag from
+// changing until the transaction ends.
+func (t *tx) tagged(repo int64, tag string) (d digest.Digest, err error) {
+	var manifest int64
+	err = t.get(`SELECT manifest_id FROM tags WHERE repository_id = $1 AND name = $2`+t.dialect.lock, []any{repo, tag}, []any{&manifest})
+	if err != nil {
+		return "", err
+	}
+	err = t.get(`SELECT digest FROM manifests WHERE id = $1`, []any{manifest}, []any{(*string)(&d)})
+	return d, err
+}
+
 // setTag points a tag to a manifest.
 func (t *tx) setTag(repo int64, tag string, manifest int64, d digest.Digest, actor string) error {
-	var previous digest.Digest
-	err := t.get(`SELECT m.digest FROM tags t JOIN manifests m ON m.id = t.manifest_id
-		WHERE t.repository_id = $1 AND t.name = $2`, []any{repo, tag}, []any{&previous})
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	previous, err := t.tagged(repo, tag)
+	if errors.Is(err, sql.ErrNoRows) {
+		return t.addTag(repo, tag, manifest, d, actor)
+	}
+	if err != nil || previous == d {
 		return err
 	}
-	if previous == d {
-		return nil
+	if err := t.checkHold(repo, tag); err != nil {
+		return err
 	}
-	_, err = t.exec(`INSERT INTO tags (repository_id, name, manifest_id, updated) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (repository_id, name) DO UPDATE SET manifest_id = excluded.manifest_id, updated = excluded.updated`,
-		repo, tag, manifest, t.now)
-	if err != nil {
+	if _, err := t.exec(`UPDATE tags SET manifest_id = $1, updated = $2 WHERE repository_id = $3 AND name = $4`,
+		manifest, t.now, repo, tag); err != nil {
+		return err
+	}
+	if err := t.release(repo, previous); err != nil {
 		return err
 	}
 	return t.tagEvent(repo, TagEvent{Tag: tag, Digest: d, Previous: previous, Actor: actor})
+}
+
+func (t *tx) addTag(repo int64, tag string, manifest int64, d digest.Digest, actor string) error {
+	n, err := t.exec(`INSERT INTO tags (repository_id, name, manifest_id, updated) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (repository_id, name) DO NOTHING`, repo, tag, manifest, t.now)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return errAgain // somebody else was the first to set it
+	}
+	return t.tagEvent(repo, TagEvent{Tag: tag, Digest: d, Actor: actor})
 }
 
 func (t *tx) tagEvent(repo int64, e TagEvent) error {
@@ -45,7 +71,11 @@ func (t *tx) tagEvent(repo int64, e TagEvent) error {
 	return err
 }
 
+// deleteTag removes a tag, which must be locked.
 func (t *tx) deleteTag(repo int64, tag string, previous digest.Digest, actor string) error {
+	if err := t.checkHold(repo, tag); err != nil {
+		return err
+	}
 	if _, err := t.exec(`DELETE FROM tags WHERE repository_id = $1 AND name = $2`, repo, tag); err != nil {
 		return err
 	}
@@ -53,18 +83,22 @@ func (t *tx) deleteTag(repo int64, tag string, previous digest.Digest, actor str
 }
 
 // DeleteTag removes a tag and leaves its manifest. The error wraps
-// [ErrManifestUnknown] where there is no such tag.
+// [ErrManifestUnknown] where there is no such tag and [ErrHeld] where it is on
+// hold.
 func (s *Store) DeleteTag(ctx context.Context, repository, tag, actor string) error {
 	return s.update(ctx, fmt.Sprintf("delete tag %s from %s", tag, repository), func(t *tx) error {
-		var repo int64
-		var d digest.Digest
-		err := t.get(`SELECT t.repository_id, m.digest
-			FROM repositories r JOIN tags t ON t.repository_id = r.id JOIN manifests m ON m.id = t.manifest_id
-			WHERE r.name = $1 AND t.name = $2`, []any{repository, tag}, []any{&repo, &d})
+		repo, err := t.holder(repository)
+		if err != nil {
+			return err
+		}
+		d, err := t.tagged(repo, tag)
 		if err != nil {
 			return orElse(err, ErrManifestUnknown)
 		}
-		return t.deleteTag(repo, tag, d, actor)
+		if err := t.deleteTag(repo, tag, d, actor); err != nil {
+			return err
+		}
+		return t.release(repo, d)
 	})
 }
 

@@ -29,7 +29,7 @@ func (s *Store) CreateUpload(ctx context.Context, repository, id string, state b
 		if err != nil {
 			return err
 		}
-		expires := t.now + s.options.Upload.Microseconds()
+		expires := t.after(s.options.Upload)
 		u.Expires = timeOf(expires)
 		_, err = t.exec(`INSERT INTO uploads
 			(id, repository_id, object_key, written, algorithm, hash_state, version, created, expires_at)
@@ -48,7 +48,11 @@ func (s *Store) Upload(ctx context.Context, repository, id string) (Upload, erro
 		WHERE u.id = $1 AND r.name = $2 AND u.expires_at > $3`
 	u := Upload{ID: id, Repository: repository}
 	var expires int64
-	err := s.get(ctx, query, []any{id, repository, s.now()},
+	now, err := s.now(ctx)
+	if err != nil {
+		return Upload{}, fmt.Errorf("look up upload %s to %s: %w", id, repository, err)
+	}
+	err = s.get(ctx, query, []any{id, repository, now},
 		[]any{&u.State.Key, &u.State.Offset, &u.State.Algorithm, &u.State.HashState, &u.Version, &expires})
 	if err != nil {
 		return Upload{}, fmt.Errorf("look up upload %s to %s: %w", id, repository, orElse(err, ErrUploadUnknown))
@@ -61,8 +65,9 @@ func (s *Store) Upload(ctx context.Context, repository, id string) (Upload, erro
 // success u has the new version; the error wraps [ErrConflict] where u does not
 // have the latest one.
 func (s *Store) SaveUpload(ctx context.Context, u *Upload, state blobstore.Upload) error {
-	return s.update(ctx, "save upload "+u.ID, func(t *tx) error {
-		expires := t.now + s.options.Upload.Microseconds()
+	var expires int64
+	err := s.update(ctx, "save upload "+u.ID, func(t *tx) error {
+		expires = t.after(s.options.Upload)
 		n, err := t.exec(`UPDATE uploads
 			SET object_key = $1, written = $2, algorithm = $3, hash_state = $4, version = version + 1, expires_at = $5
 			WHERE id = $6 AND version = $7`,
@@ -73,10 +78,14 @@ func (s *Store) SaveUpload(ctx context.Context, u *Upload, state blobstore.Uploa
 		if n == 0 {
 			return ErrConflict
 		}
-		u.State, u.Expires = state, timeOf(expires)
-		u.Version++
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	u.State, u.Expires = state, timeOf(expires)
+	u.Version++
+	return nil
 }
 
 // CancelUpload ends an upload and trashes its object. The error wraps
@@ -86,7 +95,7 @@ func (s *Store) CancelUpload(ctx context.Context, u *Upload) error {
 		if err := t.endUpload(u); err != nil {
 			return err
 		}
-		return t.trash(u.State.Key, t.now)
+		return t.trash(u.State.Key)
 	})
 }
 
@@ -105,7 +114,7 @@ func (s *Store) ExpireUploads(ctx context.Context, limit int) (n int, err error)
 	err = s.update(ctx, "expire uploads", func(t *tx) error {
 		var expired []Upload
 		var u Upload
-		err := t.list(`SELECT id, version, object_key FROM uploads WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2`,
+		err := t.list(`SELECT id, version, object_key FROM uploads WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2`+t.dialect.skip,
 			[]any{t.now, limit}, []any{&u.ID, &u.Version, &u.State.Key}, func() bool {
 				expired = append(expired, u)
 				return true
@@ -117,7 +126,7 @@ func (s *Store) ExpireUploads(ctx context.Context, limit int) (n int, err error)
 			if err := t.endUpload(&u); err != nil {
 				return err
 			}
-			if err := t.trash(u.State.Key, t.now); err != nil {
+			if err := t.trash(u.State.Key); err != nil {
 				return err
 			}
 		}

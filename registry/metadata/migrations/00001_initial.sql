@@ -116,12 +116,64 @@ CREATE TABLE uploads (
 CREATE INDEX uploads_expires_at ON uploads (expires_at);
 
 -- Objects that nothing refers to any more, to be removed once not_before has
--- passed.
+-- passed. Those of blobs that were collected say what they were, to be restored
+-- by: needs is a list of digests separated by spaces. doomed is 1 from when the
+-- removal begins: from then on there is no way back.
 CREATE TABLE trash (
     object_key TEXT   NOT NULL PRIMARY KEY,
-    not_before BIGINT NOT NULL
+    not_before BIGINT NOT NULL,
+    doomed     BIGINT NOT NULL,
+    digest     {name} NOT NULL,
+    size       BIGINT NOT NULL,
+    kind       TEXT   NOT NULL,
+    needs      TEXT   NOT NULL
 );
 CREATE INDEX trash_not_before ON trash (not_before);
+CREATE INDEX trash_digest ON trash (digest) WHERE digest <> '';
+
+-- What was let go of, since a time, and may be garbage, to be looked at once
+-- review_after has passed: a manifest of a repository, a blob in a repository, or
+-- a blob as such, whose repository_id is 0.
+CREATE TABLE gc_queue (
+    kind          TEXT   NOT NULL,
+    repository_id BIGINT NOT NULL,
+    digest        {name} NOT NULL,
+    since         BIGINT NOT NULL,
+    review_after  BIGINT NOT NULL,
+    attempts      BIGINT NOT NULL,
+    PRIMARY KEY (kind, repository_id, digest)
+);
+CREATE INDEX gc_queue_review_after ON gc_queue (review_after);
+
+-- Manifests that were removed, to be restored by until expires_at.
+CREATE TABLE graves (
+    repository_id BIGINT NOT NULL REFERENCES repositories (id) ON DELETE RESTRICT,
+    digest        {name} NOT NULL,
+    media_type    TEXT   NOT NULL,
+    raw           {bytes} NOT NULL,
+    removed       BIGINT NOT NULL,
+    expires_at    BIGINT NOT NULL,
+    PRIMARY KEY (repository_id, digest)
+);
+CREATE INDEX graves_expires_at ON graves (expires_at);
+
+-- What must not be removed: a tag or a digest of a repository.
+CREATE TABLE holds (
+    repository_id BIGINT NOT NULL REFERENCES repositories (id) ON DELETE RESTRICT,
+    reference     {name} NOT NULL,
+    reason        TEXT   NOT NULL,
+    actor         TEXT   NOT NULL,
+    created       BIGINT NOT NULL,
+    PRIMARY KEY (repository_id, reference)
+);
+
+-- Objects that the store has and nothing refers to: orphans if that stays so.
+CREATE TABLE suspects (
+    object_key TEXT   NOT NULL PRIMARY KEY,
+    first_seen BIGINT NOT NULL,
+    last_seen  BIGINT NOT NULL
+);
+CREATE INDEX suspects_last_seen ON suspects (last_seen);
 
 -- What was rendered: the derivation key tells the image, the format, the
 -- parameters and the converter's version apart.

@@ -1,0 +1,91 @@
+package metadata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// knownObject finds whatever refers to an object.
+const knownObject = `SELECT 1 WHERE EXISTS (SELECT 1 FROM blobs WHERE object_key = $1)
+	OR EXISTS (SELECT 1 FROM uploads WHERE object_key = $1)
+	OR EXISTS (SELECT 1 FROM trash WHERE object_key = $1)`
+
+// UnknownObjects returns those of the given objects that nothing refers to: no
+// blob, no upload, not the trash.
+func (s *Store) UnknownObjects(ctx context.Context, keys []string) (unknown []string, err error) {
+	var one int
+	for _, key := range keys {
+		err := s.get(ctx, knownObject, []any{key}, []any{&one})
+		if err = orElse(err, errUnknown); errors.Is(err, errUnknown) {
+			unknown = append(unknown, key)
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look up object %s: %w", key, err)
+		}
+	}
+	return unknown, nil
+}
+
+var errUnknown = errors.New("unknown")
+
+// SuspectObjects is told of objects that the store has and nothing refers to.
+// Those it was told of before, longer ago than twice Options.Upload, and that
+// nothing refers to still, go to the trash: what was writing them is dead. It
+// returns how many. Only the store's own clock counts, not the object's time.
+func (s *Store) SuspectObjects(ctx context.Context, keys []string) (trashed int, err error) {
+	err = s.update(ctx, "suspect objects", func(t *tx) error {
+		trashed = 0
+		for _, key := range keys {
+			orphan, err := t.suspect(key)
+			if err != nil {
+				return fmt.Errorf("object %s: %w", key, err)
+			}
+			if orphan {
+				trashed++
+			}
+		}
+		return nil
+	})
+	return trashed, err
+}
+
+// suspect notes that an object was seen, and trashes an orphan. The row of the
+// suspect is what a commit of the object waits for: see claimObject.
+func (t *tx) suspect(key string) (orphan bool, err error) {
+	var first int64
+	err = t.get(`INSERT INTO suspects (object_key, first_seen, last_seen) VALUES ($1, $2, $2)
+		ON CONFLICT (object_key) DO UPDATE SET last_seen = excluded.last_seen RETURNING first_seen`,
+		[]any{key, t.now}, []any{&first})
+	if err != nil || first+2*t.options.Upload.Microseconds() > t.now {
+		return false, err
+	}
+	if known, err := t.exists(knownObject, key); err != nil || known {
+		return false, err
+	}
+	if err := t.trash(key); err != nil {
+		return false, err
+	}
+	_, err = t.exec(`DELETE FROM suspects WHERE object_key = $1`, key)
+	return true, err
+}
+
+// Now returns the store's time.
+func (s *Store) Now(ctx context.Context) (time.Time, error) {
+	now, err := s.now(ctx)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask for the time: %w", err)
+	}
+	return timeOf(now), nil
+}
+
+// ForgetSuspects ends the suspicion of objects that were not seen since a time:
+// they are gone, or known by now.
+func (s *Store) ForgetSuspects(ctx context.Context, since time.Time) error {
+	return s.update(ctx, "forget suspects", func(t *tx) error {
+		_, err := t.exec(`DELETE FROM suspects WHERE last_seen < $1`, since.UnixMicro())
+		return err
+	})
+}
