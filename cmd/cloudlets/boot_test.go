@@ -164,7 +164,7 @@ func sizesOf(t testing.TB, disk string) sizes {
 func TestBootOfDerivedArtifactRunsQEMUWithItsDisk(t *testing.T) {
 	s := newServer(t)
 	ok(t, "push", writeTar(t, bootableRootfs(t)), s.ref("a:1"))
-	artifact := ok(t, "render", s.ref("a:1"), "--format", "raw")
+	artifact := ok(t, "render", s.ref("a:1"), "--format", "raw", tight)
 	fake := t.TempDir()
 	script := mustWrite(t, filepath.Join(fake, "qemu-system-x86_64"), "#!/bin/sh\necho \"$@\"\necho login:\nexec sleep 60\n")
 	if err := os.Chmod(script, 0o755); err != nil {

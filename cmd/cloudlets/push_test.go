@@ -15,7 +15,7 @@ func TestPushTakesAnyCompression(t *testing.T) {
 	rootfs := writeTar(t, smallRootfs())
 	want := ok(t, "push", rootfs, s.ref("golden/small:tar"))
 	for suffix, compress := range map[string][]string{
-		".gz": {"gzip", "-k"}, ".zst": {"zstd", "-q", "-k"}, ".xz": {"xz", "-k"}, ".bz2": {"bzip2", "-k"},
+		".gz": {"gzip", "-k"}, ".zst": {"zstd", "-q", "-k"}, ".xz": {"xz", "-1", "-k"}, ".bz2": {"bzip2", "-1", "-k"},
 	} {
 		tool(t, compress[0], append(compress[1:], rootfs)...)
 		if got := ok(t, "push", rootfs+suffix, s.ref("golden/small:latest")); got != want {

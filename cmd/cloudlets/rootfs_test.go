@@ -91,7 +91,7 @@ func smallRootfs() []entry {
 		{Header: tar.Header{Typeflag: tar.TypeBlock, Name: "./dev/sda", Mode: 0o660, Gid: 6, Devmajor: 8, Devminor: 0}},
 		{Header: tar.Header{Typeflag: tar.TypeFifo, Name: "./dev/initctl", Mode: 0o600}},
 	}
-	for i, size := range []int{0, 1, 59, 61, 4095, 4096, 4097, 128<<10 - 1, 128 << 10, 128<<10 + 1, 1 << 20, 3<<20 + 17} {
+	for i, size := range []int{0, 1, 59, 61, 4095, 4096, 4097, 128<<10 - 1, 128 << 10, 128<<10 + 1, 1<<20 + 17} {
 		entries = append(entries, regular(fmt.Sprintf("./var/lib/size-%d", size), text(uint64(100+i), size)))
 	}
 	deep := "."

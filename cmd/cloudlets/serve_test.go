@@ -136,7 +136,7 @@ func TestRenderSurvivesKill(t *testing.T) {
 	tars := versions(t, 2)
 	c := &crashed{server: newServer(t), rootfs: map[string]string{"golden/small:1": tars[0]}}
 	ok(t, "push", tars[0], c.server.ref("golden/small:1"))
-	sizes := []string{"1G", "2G"}
+	sizes := []string{"512M", "1G"}
 	reference := newServer(t)
 	ok(t, "push", tars[0], reference.ref("golden/small:1"))
 	out := filepath.Join(t.TempDir(), "disk.qcow2")
