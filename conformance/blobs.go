@@ -34,7 +34,7 @@ func moreBlobTests(a digest.Algorithm) []test {
 			t.pushAndPull(way{push: pushByPut}, []byte{}, a.FromString(""))
 		}},
 		{"smallest JSON", "end-6", must, "POST then PUT", false, func(t *trial) {
-			t.pushAndPull(way{push: pushByPut}, []byte("{}"), a.FromString("{}"))
+			t.pushAndPull(way{push: pushByPut}, []byte(emptyJSON), a.FromString(emptyJSON))
 		}},
 		{"16 MiB", "end-6", must, "POST then PUT", false, func(t *trial) {
 			content := random(16 << 20)

@@ -23,6 +23,10 @@ const (
 	exampleType2   = "application/vnd.example.conformance2"
 )
 
+// emptyJSON is the content of the empty config (image-spec, manifest.md, Guidance
+// for an Empty Descriptor).
+const emptyJSON = "{}"
+
 // maker makes content, and notes what has to be pushed. The first error stays.
 type maker struct {
 	algorithm digest.Algorithm
@@ -71,7 +75,10 @@ func tarOf(name string, content []byte) (plain, packed []byte, err error) {
 	if _, err := g.Write(p.Bytes()); err != nil {
 		return nil, nil, err
 	}
-	return p.Bytes(), z.Bytes(), g.Close()
+	if err := g.Close(); err != nil {
+		return nil, nil, err
+	}
+	return p.Bytes(), z.Bytes(), nil
 }
 
 // image makes an image manifest with two layers. change may change it.
@@ -107,7 +114,7 @@ func (m *maker) artifact(change func(*ocispec.Manifest)) manifest {
 	return m.image(func(doc *ocispec.Manifest) {
 		m.set.blobs = m.set.blobs[:len(m.set.blobs)-3] // the image's
 		doc.ArtifactType = exampleType
-		doc.Config = m.blob(ocispec.MediaTypeEmptyJSON, []byte("{}"))
+		doc.Config = m.blob(ocispec.MediaTypeEmptyJSON, []byte(emptyJSON))
 		doc.Layers = []ocispec.Descriptor{m.blob(exampleType, random(256))}
 		doc.Annotations = map[string]string{"org.example.made": m.set.name}
 		if change != nil {
