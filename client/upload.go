@@ -34,11 +34,11 @@ func (r *Repository) pushLayer(ctx context.Context, tar io.Reader) (*layer, erro
 	if elders != nil && elders.Blobs == 0 {
 		return r.streamLayer(ctx, tar)
 	}
-	spool, err := os.CreateTemp("", "cloudlets-push-*")
+	spool, err := newSpool()
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = errors.Join(spool.Close(), os.Remove(spool.Name())) }()
+	defer spool.Close()
 	l, err := writeLayer(tar, spool)
 	if err != nil {
 		return nil, err
@@ -47,6 +47,19 @@ func (r *Repository) pushLayer(ctx context.Context, tar io.Reader) (*layer, erro
 		return l, r.pushWhole(ctx, l.descriptor, spool)
 	}
 	return l, r.pushFrames(ctx, l, spool)
+}
+
+// newSpool returns a temporary file that has no name any more, so that nothing
+// of it is left however the program ends.
+func newSpool() (*os.File, error) {
+	f, err := os.CreateTemp("", "cloudlets-push-*")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // elders asks what a new layer could share frames with. It returns nil where
