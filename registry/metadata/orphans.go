@@ -56,7 +56,7 @@ func (s *Store) SuspectObjects(ctx context.Context, keys []string) (trashed int,
 // suspect is what a commit of the object waits for: see claimObject.
 func (t *tx) suspect(key string) (orphan bool, err error) {
 	var first int64
-	err = t.get(`INSERT INTO suspects (object_key, first_seen, last_seen) VALUES ($1, $2, $2)
+	err = t.get(`INSERT INTO suspects (object_key, first_seen, last_seen, given_up) VALUES ($1, $2, $2, 0)
 		ON CONFLICT (object_key) DO UPDATE SET last_seen = excluded.last_seen RETURNING first_seen`,
 		[]any{key, t.now}, []any{&first})
 	if err != nil || first+2*t.options.Upload.Microseconds() > t.now {
@@ -65,11 +65,10 @@ func (t *tx) suspect(key string) (orphan bool, err error) {
 	if known, err := t.exists(knownObject, key); err != nil || known {
 		return false, err
 	}
-	if err := t.trash(key); err != nil {
+	if _, err := t.exec(`UPDATE suspects SET given_up = 1 WHERE object_key = $1`, key); err != nil {
 		return false, err
 	}
-	_, err = t.exec(`DELETE FROM suspects WHERE object_key = $1`, key)
-	return true, err
+	return true, t.trash(key)
 }
 
 // Now returns the store's time.
@@ -85,7 +84,7 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 // they are gone, or known by now.
 func (s *Store) ForgetSuspects(ctx context.Context, since time.Time) error {
 	return s.update(ctx, "forget suspects", func(t *tx) error {
-		_, err := t.exec(`DELETE FROM suspects WHERE last_seen < $1`, since.UnixMicro())
+		_, err := t.exec(`DELETE FROM suspects WHERE last_seen < $1 AND given_up = 0`, since.UnixMicro())
 		return err
 	})
 }

@@ -62,11 +62,13 @@ func OpenPostgres(ctx context.Context, dsn string, o Options) (_ *Store, err err
 	return s, migrateLocked(ctx, use, db, s.dialect)
 }
 
-// endSession closes a connection for good instead of returning it to its pool,
-// so that its locks are free again.
+// endSession frees the locks of a connection and closes it for good instead of
+// returning it to its pool.
 type endSession struct{ conn *sql.Conn }
 
 func (e endSession) Close() error {
+	// On a connection that is broken the locks are free already.
+	_, _ = e.conn.ExecContext(context.Background(), `SELECT pg_advisory_unlock_all()`)
 	err := e.conn.Raw(func(any) error { return driver.ErrBadConn })
 	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
 		return nil

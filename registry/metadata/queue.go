@@ -54,33 +54,50 @@ func (t *tx) releaseHeld(repo, manifest int64, d digest.Digest) error {
 // ExpireLeases ends up to limit leases that are over, has the blobs reviewed
 // that they were about, and returns how many there were.
 func (s *Store) ExpireLeases(ctx context.Context, limit int) (n int, err error) {
+	err = s.update(ctx, "expire leases", func(t *tx) error {
+		n, err = t.expireLeases(limit)
+		return err
+	})
+	return n, err
+}
+
+func (t *tx) expireLeases(limit int) (int, error) {
 	type lease struct {
 		repo   int64
 		digest digest.Digest
 	}
-	err = s.update(ctx, "expire leases", func(t *tx) error {
-		var expired []lease
-		var l lease
-		err := t.list(`SELECT repository_id, digest FROM leases WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2`+t.dialect.skip,
-			[]any{t.now, limit}, []any{&l.repo, (*string)(&l.digest)}, func() bool {
-				expired = append(expired, l)
-				return true
-			})
-		if err != nil {
-			return err
+	var expired []lease
+	var l lease
+	err := t.list(`SELECT repository_id, digest FROM leases WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2`+t.dialect.skip,
+		[]any{t.now, limit}, []any{&l.repo, (*string)(&l.digest)}, func() bool {
+			expired = append(expired, l)
+			return true
+		})
+	if err != nil {
+		return 0, err
+	}
+	for _, l := range expired {
+		if _, err := t.exec(`DELETE FROM leases WHERE repository_id = $1 AND digest = $2`, l.repo, string(l.digest)); err != nil {
+			return 0, err
 		}
-		for _, l := range expired {
-			if _, err := t.exec(`DELETE FROM leases WHERE repository_id = $1 AND digest = $2`, l.repo, string(l.digest)); err != nil {
-				return err
-			}
-			if err := t.enqueue(reviewLink, l.repo, l.digest, t.now); err != nil {
-				return err
-			}
+		if err := t.enqueue(reviewLink, l.repo, l.digest, t.now); err != nil {
+			return 0, err
 		}
-		n = len(expired)
-		return nil
+	}
+	return len(expired), nil
+}
+
+// ClaimDuty says whether the caller is to do what one process does for all, and
+// if so puts it off for everybody by interval.
+func (s *Store) ClaimDuty(ctx context.Context, name string, interval time.Duration) (mine bool, err error) {
+	err = s.update(ctx, "claim duty "+name, func(t *tx) error {
+		n, err := t.exec(`INSERT INTO duties (name, due_at) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET due_at = excluded.due_at WHERE duties.due_at <= $3`,
+			name, t.after(interval), t.now)
+		mine = n > 0
+		return err
 	})
-	return n, err
+	return mine && err == nil, err
 }
 
 // ReviewUntagged has the manifests of a repository reviewed that no tag points

@@ -67,23 +67,14 @@ type review struct {
 // Where a review fails none happens; the failed one is put off, and the error
 // says which it was.
 func (s *Store) Review(ctx context.Context, limit int, keep KeepUntagged) (done Reviewed, err error) {
-	var failed *review
+	var failed *reviewError
 	err = s.update(ctx, "review", func(t *tx) error {
-		done, failed = Reviewed{}, nil
-		due, err := t.dueReviews(limit)
-		if err != nil {
-			return err
-		}
-		for _, r := range due {
-			if err := t.review(r, keep, &done); err != nil {
-				failed = &r
-				return fmt.Errorf("%s %s: %w", r.kind, r.digest, err)
-			}
-		}
-		return nil
+		done = Reviewed{}
+		_, err := t.reviewDue(limit, keep, &done)
+		return err
 	})
-	if err != nil && failed != nil {
-		err = errors.Join(err, s.update(ctx, "put off review", func(t *tx) error { return t.retryLater(*failed) }))
+	if errors.As(err, &failed) {
+		err = errors.Join(err, s.update(ctx, "put off review", func(t *tx) error { return t.retryLater(failed.review) }))
 	}
 	if err != nil {
 		return Reviewed{}, err
@@ -91,26 +82,48 @@ func (s *Store) Review(ctx context.Context, limit int, keep KeepUntagged) (done 
 	return done, nil
 }
 
+// reviewError says which review failed.
+type reviewError struct {
+	review
+	err error
+}
+
+func (e *reviewError) Error() string { return fmt.Sprintf("%s %s: %v", e.kind, e.digest, e.err) }
+func (e *reviewError) Unwrap() error { return e.err }
+
+// reviewDue decides on up to limit entries that are due and returns how many
+// there were.
+func (t *tx) reviewDue(limit int, keep KeepUntagged, done *Reviewed) (int, error) {
+	due, err := t.dueReviews(limit)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range due {
+		if err := t.review(r, keep, done); err != nil {
+			return 0, &reviewError{r, err}
+		}
+	}
+	return len(due), nil
+}
+
 // errUndo ends a transaction that was only to see what would happen.
 var errUndo = errors.New("nothing is to change")
 
-// ReviewDry says what [Store.Review] would come to, called until nothing is due,
-// and changes nothing. No other transaction can write meanwhile where there is
-// only one writer.
+// ReviewDry says what [Store.ExpireLeases] and [Store.Review] would come to,
+// called until nothing is due, and changes nothing. No other transaction can
+// write meanwhile where there is only one writer.
 func (s *Store) ReviewDry(ctx context.Context, keep KeepUntagged) (done Reviewed, err error) {
 	err = s.update(ctx, "review", func(t *tx) error {
 		done = Reviewed{}
+		if _, err := t.expireLeases(math.MaxInt32); err != nil {
+			return err
+		}
 		for {
-			due, err := t.dueReviews(dryBatch)
+			due, err := t.reviewDue(dryBatch, keep, &done)
 			if err != nil {
 				return err
 			}
-			for _, r := range due {
-				if err := t.review(r, keep, &done); err != nil {
-					return fmt.Errorf("%s %s: %w", r.kind, r.digest, err)
-				}
-			}
-			if len(due) < dryBatch {
+			if due < dryBatch {
 				return errUndo
 			}
 		}

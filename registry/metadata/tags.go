@@ -91,15 +91,66 @@ func (s *Store) DeleteTag(ctx context.Context, repository, tag, actor string) er
 		if err != nil {
 			return err
 		}
-		d, err := t.tagged(repo, tag)
+		return orElse(t.removeTag(repo, tag, actor), ErrManifestUnknown)
+	})
+}
+
+// removeTag removes a tag and lets go of its manifest.
+func (t *tx) removeTag(repo int64, tag, actor string) error {
+	d, err := t.tagged(repo, tag)
+	if err != nil {
+		return err
+	}
+	if err := t.deleteTag(repo, tag, d, actor); err != nil {
+		return err
+	}
+	return t.release(repo, d)
+}
+
+// TagAge is a tag and when it was last moved.
+type TagAge struct {
+	Name    string
+	Updated time.Time
+}
+
+// TagsByAge returns the tags of a repository, the one moved last first.
+func (s *Store) TagsByAge(ctx context.Context, repository string) ([]TagAge, error) {
+	var tags []TagAge
+	var tag TagAge
+	var updated int64
+	err := s.list(ctx, `SELECT t.name, t.updated FROM repositories r JOIN tags t ON t.repository_id = r.id
+		WHERE r.name = $1 ORDER BY t.updated DESC, t.name`, []any{repository}, []any{&tag.Name, &updated}, func() bool {
+		tag.Updated = timeOf(updated)
+		tags = append(tags, tag)
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list tags of %s by age: %w", repository, err)
+	}
+	return tags, nil
+}
+
+// RetireTag is [Store.DeleteTag] for a tag that must not have been moved since.
+// It says whether it was removed.
+func (s *Store) RetireTag(ctx context.Context, repository string, tag TagAge, actor string) (retired bool, err error) {
+	err = s.update(ctx, fmt.Sprintf("retire tag %s of %s", tag.Name, repository), func(t *tx) error {
+		retired = false
+		repo, err := t.holder(repository)
 		if err != nil {
-			return orElse(err, ErrManifestUnknown)
-		}
-		if err := t.deleteTag(repo, tag, d, actor); err != nil {
 			return err
 		}
-		return t.release(repo, d)
+		var updated int64
+		err = t.get(`SELECT updated FROM tags WHERE repository_id = $1 AND name = $2`+t.dialect.lock, []any{repo, tag.Name}, []any{&updated})
+		if errors.Is(err, sql.ErrNoRows) || (err == nil && updated != tag.Updated.UnixMicro()) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		retired = true
+		return t.removeTag(repo, tag.Name, actor)
 	})
+	return retired && err == nil, err
 }
 
 // Tags returns up to limit tags of a repository, sorted bytewise, from after on.

@@ -94,24 +94,16 @@ func (s *Store) ForgetTrash(ctx context.Context, keys ...string) error {
 }
 
 // claimObject takes an object that is about to stand for a blob off the list of
-// suspects, and out of the trash if it is still whole. The error wraps
-// blobstore.ErrNotFound where it is being removed.
+// suspects. The error wraps blobstore.ErrNotFound where it was given up.
 func (t *tx) claimObject(key string) error {
-	if _, err := t.exec(`DELETE FROM suspects WHERE object_key = $1`, key); err != nil {
+	if _, err := t.exec(`DELETE FROM suspects WHERE object_key = $1 AND given_up = 0`, key); err != nil {
 		return err
 	}
-	var doomed int
-	err := t.get(`SELECT doomed FROM trash WHERE object_key = $1`+t.dialect.lock, []any{key}, []any{&doomed})
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
+	lost, err := t.exists(`SELECT 1 WHERE EXISTS (SELECT 1 FROM suspects WHERE object_key = $1)
+		OR EXISTS (SELECT 1 FROM trash WHERE object_key = $1)`, key)
+	if err == nil && lost {
+		return fmt.Errorf("object %s was given up, it took too long: %w", key, blobstore.ErrNotFound)
 	}
-	if err != nil {
-		return err
-	}
-	if doomed != 0 {
-		return fmt.Errorf("object %s is being removed: %w", key, blobstore.ErrNotFound)
-	}
-	_, err = t.exec(`DELETE FROM trash WHERE object_key = $1`, key)
 	return err
 }
 
@@ -144,6 +136,9 @@ func (t *tx) revive(d digest.Digest) error {
 		[]any{string(d)}, []any{&r.Key, &r.Size, (*string)(&r.Kind), &needs})
 	if err != nil {
 		return orElse(err, fmt.Errorf("%s is not in the trash: %w", d, ErrBlobUnknown))
+	}
+	if _, err := t.exec(`DELETE FROM trash WHERE object_key = $1`, r.Key); err != nil {
+		return err
 	}
 	for n := range strings.FieldsSeq(needs) {
 		if err := t.revive(digest.Digest(n)); err != nil {

@@ -101,7 +101,8 @@ CREATE TABLE tag_events (
 );
 CREATE INDEX tag_events_tag ON tag_events (repository_id, tag, id);
 
--- Unfinished uploads: blobstore.Upload. version counts the changes.
+-- Unfinished uploads: blobstore.Upload. version counts the changes. object_state
+-- is the blob driver's own, NULL where it needs none.
 CREATE TABLE uploads (
     id            {name} NOT NULL PRIMARY KEY,
     repository_id BIGINT NOT NULL REFERENCES repositories (id) ON DELETE RESTRICT,
@@ -109,6 +110,7 @@ CREATE TABLE uploads (
     written       BIGINT NOT NULL,
     algorithm     TEXT   NOT NULL,
     hash_state    {bytes} NOT NULL,
+    object_state  {bytes},
     version       BIGINT NOT NULL,
     created       BIGINT NOT NULL,
     expires_at    BIGINT NOT NULL
@@ -168,12 +170,21 @@ CREATE TABLE holds (
 );
 
 -- Objects that the store has and nothing refers to: orphans if that stays so.
+-- given_up is 1 once they were put in the trash. That row stays for good: who was
+-- writing the object may yet wake up, and must not make a blob of it.
 CREATE TABLE suspects (
     object_key TEXT   NOT NULL PRIMARY KEY,
     first_seen BIGINT NOT NULL,
-    last_seen  BIGINT NOT NULL
+    last_seen  BIGINT NOT NULL,
+    given_up   BIGINT NOT NULL
 );
 CREATE INDEX suspects_last_seen ON suspects (last_seen);
+
+-- Work that one process at a time does for all, and when it is due again.
+CREATE TABLE duties (
+    name   TEXT   NOT NULL PRIMARY KEY,
+    due_at BIGINT NOT NULL
+);
 
 -- What was rendered: the derivation key tells the image, the format, the
 -- parameters and the converter's version apart.
