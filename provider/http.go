@@ -17,6 +17,7 @@ import (
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/registry"
+	"github.com/cloudlets/cloudlets/registry/metadata"
 )
 
 const (
@@ -50,6 +51,9 @@ func (r *Renderer) postRender(w http.ResponseWriter, req *http.Request, reposito
 	d.DisallowUnknownFields()
 	if err := d.Decode(&ask); err != nil {
 		return badRequest("render request: %w", err)
+	}
+	if kit := ask.Bootkit; kit != nil && !registry.Allowed(req.Context(), registry.Need{Action: registry.ActionPull, Repository: kit.Repository}) {
+		return answer(fmt.Errorf("boot kit: %w", metadata.ErrManifestUnknown)) // as if it were not there
 	}
 	state, err := r.Render(req.Context(), repository, ask)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"strconv"
@@ -31,6 +32,8 @@ const (
 	CodePaginationInvalid   = "PAGINATION_NUMBER_INVALID"
 	CodeSizeInvalid         = "SIZE_INVALID"
 	CodeTagInvalid          = "TAG_INVALID"
+	CodeTooManyRequests     = "TOOMANYREQUESTS"
+	CodeUnauthorized        = "UNAUTHORIZED"
 	CodeUnavailable         = "UNAVAILABLE"
 	CodeUnknown             = "UNKNOWN"
 	CodeUnsupported         = "UNSUPPORTED"
@@ -44,6 +47,8 @@ type Error struct {
 	Message string // what was expected, what was found, what to do
 	Detail  any    // encodes as JSON, or nil
 	Cause   error  // for errors.Is, or nil
+	// Header is sent with the answer, such as WWW-Authenticate; or nil.
+	Header http.Header
 }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
@@ -153,6 +158,7 @@ func writeError(w http.ResponseWriter, r *http.Request, answer *Error) {
 		body = []byte(`{"errors":[{"code":"UNKNOWN"}]}`)
 	}
 	h := w.Header()
+	maps.Copy(h, answer.Header)
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(answer.Status)

@@ -78,7 +78,7 @@ func (s *Server) getCatalog(w http.ResponseWriter, r *http.Request, _ route) err
 	if err != nil {
 		return err
 	}
-	names, err := s.meta.Repositories(r.Context(), p.last, p.n+1)
+	names, err := s.listed(r.Context(), p.last, p.n+1)
 	if err != nil {
 		return err
 	}

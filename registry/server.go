@@ -34,6 +34,11 @@ type Config struct {
 	// DefaultJanitorInterval.
 	JanitorInterval time.Duration
 
+	// Access decides who may do what; nil lets everybody do everything.
+	Access Access
+	// Quota bounds what is pushed; nil does not.
+	Quota Quota
+
 	// Extensions serve the paths below /v2/<name>/_cloudlets/<component>/, by
 	// component.
 	Extensions map[string]ExtensionHandler
@@ -55,6 +60,8 @@ type Server struct {
 	log         *slog.Logger
 	idle        time.Duration
 	janitor     time.Duration
+	access      Access
+	quota       Quota
 	extensions  map[string]ExtensionHandler
 	onManifest  func(context.Context, string, digest.Digest)
 	uploadLocks keyedLocks
@@ -84,6 +91,8 @@ func New(c Config) (*Server, error) {
 		log:        c.Log,
 		idle:       c.IdleTimeout,
 		janitor:    c.JanitorInterval,
+		access:     c.Access,
+		quota:      c.Quota,
 		extensions: c.Extensions,
 		onManifest: c.OnManifest,
 	}, nil
@@ -149,6 +158,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
+	r, err := s.authorize(r, rt)
+	if err != nil {
+		return err
+	}
+	done, err := s.admit(r, rt)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if rt.endpoint == endpointExtension {
 		return s.serveExtension(w, r, rt)
 	}

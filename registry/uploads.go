@@ -47,6 +47,9 @@ func (s *Server) mount(w http.ResponseWriter, r *http.Request, rt route, q url.V
 			return false, err
 		}
 	}
+	if !Allowed(r.Context(), Need{ActionPull, from}) {
+		return false, nil // as if it were not there
+	}
 	err = s.meta.MountBlob(r.Context(), rt.name, from, d)
 	if errors.Is(err, metadata.ErrBlobUnknown) {
 		return false, nil
@@ -312,7 +315,8 @@ func (s *Server) saveUpload(ctx context.Context, u *metadata.Upload, writer *blo
 // received turns an error of the client's side into its answer.
 func received(err error) error {
 	var broken *readError
-	if !errors.As(err, &broken) {
+	var answer *Error
+	if !errors.As(err, &broken) || errors.As(broken.err, &answer) {
 		return err
 	}
 	return &Error{Status: http.StatusBadRequest, Code: CodeBlobUploadInvalid, Cause: err,

@@ -88,7 +88,7 @@ func (h *Handler) putFrames(w http.ResponseWriter, r *http.Request, repository s
 	}
 	var encoded bytes.Buffer
 	if _, err := io.CopyN(&encoded, r.Body, size); err != nil {
-		return refuse(registry.CodeBlobUploadInvalid, "read the frame index: %v", err)
+		return answer(fmt.Errorf("%w: read the frame index: %w", errBody, err))
 	}
 	x, err := frame.Decode(encoded.Bytes())
 	if err != nil {
@@ -107,7 +107,10 @@ var errBody = errors.New("invalid body")
 
 // answer turns an error into the registry's words.
 func answer(err error) error {
+	var answered *registry.Error
 	switch {
+	case errors.As(err, &answered): // such as that of a quota
+		return answered
 	case errors.Is(err, blobstore.ErrDigestMismatch):
 		return &registry.Error{Status: http.StatusBadRequest, Code: registry.CodeDigestInvalid, Message: err.Error(), Cause: err}
 	case errors.Is(err, errBody):
