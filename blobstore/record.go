@@ -14,6 +14,11 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrDigestMismatch says that content does not have the digest it should.
 	ErrDigestMismatch = errors.New("digest mismatch")
+	// ErrTooLarge says that a driver cannot store an object of that size.
+	ErrTooLarge = errors.New("too large to store")
+	// ErrBusy says that a driver has no room to take more just now. What was
+	// saved is kept: trying again later may go on from there.
+	ErrBusy = errors.New("busy")
 )
 
 // Kind is how a blob is kept.

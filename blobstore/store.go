@@ -64,7 +64,11 @@ func (s *Store) Create(ctx context.Context, algorithm digest.Algorithm) (*Writer
 	if err != nil {
 		return nil, fmt.Errorf("create blob: %w", err)
 	}
-	return &Writer{object: object, algorithm: algorithm, hash: algorithm.Hash()}, nil
+	w := &Writer{object: object, algorithm: algorithm, hash: algorithm.Hash()}
+	if err := w.pass(); err != nil {
+		return nil, errors.Join(fmt.Errorf("create blob: %w", err), object.Close())
+	}
+	return w, nil
 }
 
 // Resume goes on with a blob from a saved state.
@@ -80,11 +84,11 @@ func (s *Store) Resume(ctx context.Context, u Upload) (*Writer, error) {
 	if err := state.UnmarshalBinary(u.HashState); err != nil {
 		return nil, fmt.Errorf("resume blob: %w", err)
 	}
-	object, err := s.driver.Resume(ctx, u.Key, u.Offset)
+	object, err := s.driver.Resume(ctx, Point{Key: u.Key, Offset: u.Offset, State: u.ObjectState})
 	if err != nil {
 		return nil, fmt.Errorf("resume blob: %w", err)
 	}
-	return &Writer{object: object, algorithm: u.Algorithm, hash: h, size: u.Offset}, nil
+	return &Writer{object: object, algorithm: u.Algorithm, hash: h, size: u.Offset, passed: []passed{{u.Offset, u.HashState}}}, nil
 }
 
 // Remove removes an object by key. It is for objects that no record in the

@@ -72,6 +72,9 @@ func uploadInvalid(format string, args ...any) error {
 	return &Error{Status: http.StatusBadRequest, Code: CodeBlobUploadInvalid, Message: fmt.Sprintf(format, args...)}
 }
 
+// retryAfter is how many seconds a client should wait where the registry is busy.
+const retryAfter = "5"
+
 // statusClientClosed is for the log only: the client is gone before its answer.
 const statusClientClosed = 499
 
@@ -119,6 +122,10 @@ var knownErrors = []struct {
 	{metadata.ErrHeld, http.StatusForbidden, CodeDenied, "it is on hold: lift the hold first"},
 	{metadata.ErrConflict, http.StatusRequestedRangeNotSatisfiable, CodeBlobUploadInvalid,
 		"another request changed the upload meanwhile: ask for its status and go on from there"},
+	{blobstore.ErrTooLarge, http.StatusRequestEntityTooLarge, CodeSizeInvalid,
+		"the blob is larger than can be stored here: its parts would have to be larger, which the server's settings say"},
+	{blobstore.ErrBusy, http.StatusServiceUnavailable, CodeUnavailable,
+		"too much is being uploaded at once: try again in a little while"},
 	{os.ErrDeadlineExceeded, http.StatusRequestTimeout, CodeBlobUploadInvalid, "nothing was received for too long"},
 }
 
@@ -161,6 +168,9 @@ func writeError(w http.ResponseWriter, r *http.Request, answer *Error) {
 	maps.Copy(h, answer.Header)
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if answer.Status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", retryAfter)
+	}
 	w.WriteHeader(answer.Status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // a client that is gone has no use for it

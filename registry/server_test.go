@@ -143,8 +143,8 @@ func (d *fullDriver) Create(ctx context.Context) (blobstore.ObjectWriter, error)
 	return &fullWriter{w, d}, err
 }
 
-func (d *fullDriver) Resume(ctx context.Context, key string, offset int64) (blobstore.ObjectWriter, error) {
-	w, err := d.Driver.Resume(ctx, key, offset)
+func (d *fullDriver) Resume(ctx context.Context, p blobstore.Point) (blobstore.ObjectWriter, error) {
+	w, err := d.Driver.Resume(ctx, p)
 	return &fullWriter{w, d}, err
 }
 

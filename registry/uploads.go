@@ -71,7 +71,9 @@ func (s *Server) postBlob(w http.ResponseWriter, r *http.Request, rt route, text
 	if err != nil {
 		return err
 	}
-	err = s.receive(w, r, writer, 0, nil)
+	if err = expect(r, writer); err == nil {
+		err = s.receive(w, r, writer, 0, nil)
+	}
 	var record blobstore.Record
 	if err == nil {
 		record, err = writer.Seal(context.WithoutCancel(r.Context()), d)
@@ -138,7 +140,7 @@ func (s *Server) createObject(ctx context.Context, algorithm digest.Algorithm) (
 	if err != nil {
 		return blobstore.Upload{}, err
 	}
-	state, err := writer.State()
+	state, err := writer.Saved()
 	if err != nil {
 		return blobstore.Upload{}, errors.Join(err, s.discard(ctx, writer))
 	}
@@ -254,15 +256,24 @@ func (s *Server) appendBody(w http.ResponseWriter, r *http.Request, u *metadata.
 	if err != nil {
 		return nil, err
 	}
+	if err := expect(r, writer); err != nil {
+		return nil, errors.Join(err, writer.Close())
+	}
+	ctx := context.WithoutCancel(r.Context()) // what arrived is saved, even if its client went away
+	save := func(state blobstore.Upload, err error) error {
+		if err != nil {
+			return err
+		}
+		return s.meta.SaveUpload(ctx, u, state)
+	}
 	before := writer.Size()
-	save := func() error { return s.saveUpload(r.Context(), u, writer) }
-	err = s.receive(w, r, writer, saveEvery, save)
+	err = s.receive(w, r, writer, saveEvery, func() error { return save(writer.Saved()) })
 	var broken *readError
 	switch {
-	case errors.Is(err, metadata.ErrConflict): // the object is another node's now
-		return nil, errors.Join(err, writer.Close())
-	case err != nil && !errors.As(err, &broken):
+	case isFull(err) || errors.Is(err, blobstore.ErrTooLarge): // it cannot go on
 		return nil, errors.Join(err, writer.Close(), s.cancel(r.Context(), u))
+	case err != nil && !errors.As(err, &broken): // storage fails, or the object is another node's now
+		return nil, errors.Join(err, writer.Close())
 	case err == nil && chunk != nil && writer.Size()-before != chunk.length():
 		err = uploadInvalid("the chunk has %d bytes, its Content-Range says %d", writer.Size()-before, chunk.length())
 		return nil, errors.Join(err, writer.Close()) // the state stays what it was
@@ -270,7 +281,7 @@ func (s *Server) appendBody(w http.ResponseWriter, r *http.Request, u *metadata.
 	// A PUT that got here is about to be sealed: its row goes, so what is in it
 	// does not matter any more.
 	if err != nil || r.Method == http.MethodPatch {
-		if unsaved := save(); unsaved != nil {
+		if unsaved := save(writer.Save(ctx)); unsaved != nil {
 			err = errors.Join(err, unsaved)
 		}
 	}
@@ -278,6 +289,15 @@ func (s *Server) appendBody(w http.ResponseWriter, r *http.Request, u *metadata.
 		return nil, errors.Join(received(err), writer.Close())
 	}
 	return writer, nil
+}
+
+// expect tells a writer how long the blob will be, as far as the request says:
+// one that is stored by it holds no more.
+func expect(r *http.Request, writer *blobstore.Writer) error {
+	if r.ContentLength < 0 {
+		return nil
+	}
+	return writer.Expect(writer.Size()+r.ContentLength, r.Method != http.MethodPatch)
 }
 
 // checkChunk compares where a chunk says that it begins with where the upload
@@ -301,15 +321,6 @@ func checkChunk(w http.ResponseWriter, r *http.Request, u *metadata.Upload) (*sp
 			Message: fmt.Sprintf("the chunk has %d bytes, its Content-Range %q says %d", n, header, chunk.length())}
 	}
 	return &chunk, nil
-}
-
-// saveUpload saves the state of an upload, even if its client went away.
-func (s *Server) saveUpload(ctx context.Context, u *metadata.Upload, writer *blobstore.Writer) error {
-	state, err := writer.State()
-	if err != nil {
-		return err
-	}
-	return s.meta.SaveUpload(context.WithoutCancel(ctx), u, state)
 }
 
 // received turns an error of the client's side into its answer.

@@ -26,15 +26,19 @@ type Open func(t *testing.T) blobstore.Driver
 // store over it. place returns a new, empty place.
 func TestDriver(t *testing.T, place func(t *testing.T) Open) {
 	for name, test := range map[string]func(*testing.T, Open){
-		"a sealed object survives a restart":           testSealed,
-		"an unsealed object is not visible":            testUnsealed,
-		"keys are never used twice":                    testUniqueKeys,
-		"writing resumes at any earlier offset":        testResume,
-		"resuming refuses what was lost":               testResumeLost,
-		"a removed object is gone and removable again": testRemove,
-		"an open object outlives its removal":          testRemoveWhileOpen,
-		"listing tells sealed from unsealed":           testList,
-		"foreign keys open nothing":                    testForeignKeys,
+		"a sealed object survives a restart":            testSealed,
+		"an unsealed object is not visible":             testUnsealed,
+		"keys are never used twice":                     testUniqueKeys,
+		"writing resumes in another driver":             testResume,
+		"writing resumes from an earlier point":         testResumeEarlier,
+		"a seal resumed with nothing more to write":     testResumeSeal,
+		"points are announced as boundaries":            testBoundaries,
+		"resuming refuses what was lost":                testResumeLost,
+		"removing an upload leaves what was sealed":     testRemoveAfterSeal,
+		"a removed object is gone and removable again":  testRemove,
+		"an open object that is removed stays or fails": testRemoveWhileOpen,
+		"listing tells sealed from unsealed":            testList,
+		"foreign keys open nothing":                     testForeignKeys,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, place(t)) })
 	}
@@ -132,75 +136,211 @@ func testUniqueKeys(t *testing.T, open Open) {
 	expect(t, d, b, content)
 }
 
-func testResume(t *testing.T, open Open) {
-	w := create(t, open(t), []byte("hello, wrong"))
-	if err := w.Close(); err != nil {
+func write(t *testing.T, w blobstore.ObjectWriter, content string) {
+	t.Helper()
+	if _, err := io.WriteString(w, content); err != nil {
 		t.Fatal(err)
 	}
-	d := open(t)
-	w, err := d.Resume(t.Context(), w.Key(), 7)
+}
+
+// save saves a point.
+func save(t *testing.T, w blobstore.ObjectWriter) blobstore.Point {
+	t.Helper()
+	p, err := w.Save(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Write([]byte("world")); err != nil {
+	if p.Key != w.Key() || w.Saved().Offset != p.Offset {
+		t.Errorf("saved %s at %d, the writer of %s says %d", p.Key, p.Offset, w.Key(), w.Saved().Offset)
+	}
+	return p
+}
+
+func resume(t *testing.T, d blobstore.Driver, p blobstore.Point) blobstore.ObjectWriter {
+	t.Helper()
+	w, err := d.Resume(t.Context(), p)
+	if err != nil {
 		t.Fatal(err)
 	}
-	content := []byte("hello, world")
+	if w.Key() != p.Key {
+		t.Errorf("the key changed from %s to %s", p.Key, w.Key())
+	}
+	return w
+}
+
+func closeWriter(t *testing.T, w blobstore.ObjectWriter) {
+	t.Helper()
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func testResume(t *testing.T, open Open) {
+	for _, n := range []int{0, 1, 1000, 9 << 20, 20 << 20} {
+		head := bytes.Repeat([]byte("head-1234!"), n/10)
+		w := create(t, open(t), head)
+		p := save(t, w)
+		write(t, w, "never saved")
+		closeWriter(t, w)
+
+		d := open(t)
+		w = resume(t, d, p)
+		write(t, w, "middle")
+		p = save(t, w)
+		closeWriter(t, w)
+
+		d = open(t)
+		w = resume(t, d, p)
+		write(t, w, "end")
+		content := append(head, "middleend"...)
+		expect(t, open(t), seal(t, w, label(content)), content)
+	}
+}
+
+func testResumeEarlier(t *testing.T, open Open) {
+	for _, n := range []int{7, 6 << 20} {
+		d := open(t)
+		head := bytes.Repeat([]byte("h"), n)
+		w := create(t, d, head)
+		early := save(t, w)
+		write(t, w, "wrong")
+		save(t, w)
+		closeWriter(t, w)
+		w = resume(t, open(t), early)
+		write(t, w, "right")
+		content := append(head, "right"...)
+		expect(t, d, seal(t, w, label(content)), content)
+	}
+}
+
+func testResumeSeal(t *testing.T, open Open) {
+	for _, n := range []int{0, 5, 6 << 20} {
+		content := bytes.Repeat([]byte("s"), n)
+		w := create(t, open(t), content)
+		p := save(t, w)
+		closeWriter(t, w)
+		w = resume(t, open(t), p)
+		expect(t, open(t), seal(t, w, label(content)), content)
+	}
+}
+
+// testBoundaries goes on from a point that was reached without a Save.
+func testBoundaries(t *testing.T, open Open) {
+	d := open(t)
+	w, err := d.Create(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var content []byte
+	announced := map[int64]bool{0: true}
+	for i := range 300 {
+		chunk := bytes.Repeat([]byte{byte(i)}, 100_000)
+		if left := w.Boundary() - int64(len(content)); left > 0 && left < int64(len(chunk)) {
+			chunk = chunk[:left]
+		}
+		announced[w.Boundary()] = true
+		write(t, w, string(chunk))
+		content = append(content, chunk...)
+		announced[w.Boundary()] = true
+		if p := w.Saved(); !announced[p.Offset] {
+			t.Fatalf("%d was never announced", p.Offset)
+		}
+	}
+	p := w.Saved()
+	closeWriter(t, w)
+	w = resume(t, open(t), p)
+	write(t, w, "!")
+	content = append(content[:p.Offset:p.Offset], '!')
 	expect(t, d, seal(t, w, label(content)), content)
 }
 
 func testResumeLost(t *testing.T, open Open) {
 	d := open(t)
 	w := create(t, d, []byte("12345"))
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for name, c := range map[string]struct {
-		key    string
-		offset int64
-	}{
-		"beyond what was written": {w.Key(), 6},
-		"an unknown key":          {w.Key() + "0", 0},
+	p := save(t, w)
+	closeWriter(t, w)
+	for name, bad := range map[string]blobstore.Point{
+		"beyond what was written": {Key: p.Key, Offset: 6, State: p.State},
+		"an unknown key":          {Key: p.Key + "0", Offset: p.Offset, State: p.State},
 	} {
-		if _, err := d.Resume(t.Context(), c.key, c.offset); !errors.Is(err, blobstore.ErrNotFound) {
+		if _, err := d.Resume(t.Context(), bad); !errors.Is(err, blobstore.ErrNotFound) {
 			t.Errorf("%s: got %v, want ErrNotFound", name, err)
 		}
 	}
 }
 
 func testRemove(t *testing.T, open Open) {
-	d := open(t)
-	sealed := seal(t, create(t, d, []byte("x")), label([]byte("x")))
-	w := create(t, d, []byte("y"))
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		for _, key := range []string{sealed, w.Key()} {
-			if err := d.Remove(t.Context(), key); err != nil {
-				t.Fatal(err)
+	for _, n := range []int{1, 6 << 20} {
+		d := open(t)
+		content := bytes.Repeat([]byte("x"), n)
+		sealed := seal(t, create(t, d, content), label(content))
+		w := create(t, d, content)
+		p := save(t, w)
+		closeWriter(t, w)
+		for range 2 {
+			for _, key := range []string{sealed, w.Key()} {
+				if err := d.Remove(t.Context(), key); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
+		expectMissing(t, d, sealed)
+		expectMissing(t, open(t), sealed)
+		expectUnsealable(t, d, p)
+		for o, err := range d.List(t.Context()) {
+			t.Errorf("%+v (%v) is left", o, err)
+		}
 	}
-	expectMissing(t, d, sealed)
-	if _, err := d.Resume(t.Context(), w.Key(), 0); !errors.Is(err, blobstore.ErrNotFound) {
-		t.Errorf("resuming a removed object gave %v", err)
+}
+
+// expectUnsealable checks that nothing comes of an object that was removed.
+func expectUnsealable(t *testing.T, d blobstore.Driver, p blobstore.Point) {
+	t.Helper()
+	w, err := d.Resume(t.Context(), p)
+	if err == nil {
+		_, err = w.Seal(t.Context(), label(nil))
+	}
+	if !errors.Is(err, blobstore.ErrNotFound) {
+		t.Errorf("resuming and sealing a removed object gave %v", err)
+	}
+}
+
+func testRemoveAfterSeal(t *testing.T, open Open) {
+	for _, n := range []int{4, 6 << 20} {
+		content := bytes.Repeat([]byte("x"), n)
+		w := create(t, open(t), content)
+		p := save(t, w)
+		closeWriter(t, w)
+		w = resume(t, open(t), p)
+		key := seal(t, w, label(content))
+		if err := open(t).Remove(t.Context(), p.Key); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, open(t), key, content)
 	}
 }
 
 func testRemoveWhileOpen(t *testing.T, open Open) {
 	d := open(t)
-	content := bytes.Repeat([]byte("z"), 100_000)
+	content := bytes.Repeat([]byte("z"), 3<<20)
 	key := seal(t, create(t, d, content), label(content))
 	b, err := d.Open(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	if err := d.Remove(t.Context(), key); err != nil {
+	if _, err := b.ReadAt(make([]byte, 1000), 0); err != nil {
 		t.Fatal(err)
 	}
-	if got := contentOf(t, b); !bytes.Equal(got, content) {
+	if err := open(t).Remove(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(content))
+	n, err := b.ReadAt(got, 0)
+	if err != nil && !errors.Is(err, blobstore.ErrNotFound) {
+		t.Errorf("reading what was removed gave %v", err)
+	}
+	if err == nil && n != len(got) || !bytes.Equal(got[:n], content[:n]) {
 		t.Error("the open object changed")
 	}
 }
@@ -214,17 +354,21 @@ func testList(t *testing.T, open Open) {
 		key := seal(t, create(t, d, content), l)
 		want[key] = blobstore.Object{Key: key, Label: l, Size: int64(len(content)), Sealed: true}
 	}
-	w := create(t, d, []byte("open"))
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
+	for _, n := range []int{4, 6 << 20} {
+		w := create(t, d, bytes.Repeat([]byte("u"), n))
+		save(t, w)
+		closeWriter(t, w)
+		want[w.Key()] = blobstore.Object{Key: w.Key()}
 	}
-	want[w.Key()] = blobstore.Object{Key: w.Key(), Size: 4}
 	for o, err := range open(t).List(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o != want[o.Key] {
-			t.Errorf("listed %+v, want %+v", o, want[o.Key])
+		if !o.Sealed {
+			o.Size = 0
+		}
+		if w, ok := want[o.Key]; !ok || o != w {
+			t.Errorf("listed %+v, want %+v", o, w)
 		}
 		delete(want, o.Key)
 	}
@@ -237,7 +381,7 @@ func testForeignKeys(t *testing.T, open Open) {
 	d := open(t)
 	for _, key := range []string{"", "/etc/hostname", "../../etc/hostname", "objects/../../x", "uploads/../objects", "no/such"} {
 		expectMissing(t, d, key)
-		if _, err := d.Resume(t.Context(), key, 0); !errors.Is(err, blobstore.ErrNotFound) {
+		if _, err := d.Resume(t.Context(), blobstore.Point{Key: key}); !errors.Is(err, blobstore.ErrNotFound) {
 			t.Errorf("resuming %q gave %v", key, err)
 		}
 	}

@@ -137,7 +137,7 @@ func testUpload(t *testing.T, f fixture, open Open) {
 	if _, err := w.Write(content[:100_001]); err != nil {
 		t.Fatal(err)
 	}
-	state, err := w.State()
+	state, err := w.Save(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,9 +54,9 @@ func (d *Driver) Create(context.Context) (blobstore.ObjectWriter, error) {
 	return &writer{driver: d, key: key, file: f}, nil
 }
 
-// Resume goes on writing an object at offset.
-func (d *Driver) Resume(_ context.Context, key string, offset int64) (blobstore.ObjectWriter, error) {
-	path, err := d.path(key, uploadsDir)
+// Resume goes on writing an object. Any offset up to its length is a point.
+func (d *Driver) Resume(_ context.Context, p blobstore.Point) (blobstore.ObjectWriter, error) {
+	path, err := d.path(p.Key, uploadsDir)
 	if err != nil {
 		return nil, err
 	}
@@ -64,11 +64,11 @@ func (d *Driver) Resume(_ context.Context, key string, offset int64) (blobstore.
 	if err != nil {
 		return nil, notFound(err)
 	}
-	if err := rewind(f, offset); err != nil {
+	if err := rewind(f, p.Offset); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("resume object %s at %d: %w", key, offset, err)
+		return nil, fmt.Errorf("resume object %s at %d: %w", p.Key, p.Offset, err)
 	}
-	return &writer{driver: d, key: key, file: f, size: offset, flushed: offset}, nil
+	return &writer{driver: d, key: p.Key, file: f, size: p.Offset, flushed: p.Offset}, nil
 }
 
 // rewind cuts a file to offset bytes and goes to its end.

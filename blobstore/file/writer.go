@@ -30,6 +30,18 @@ type writer struct {
 
 func (w *writer) Key() string { return w.key }
 
+// Expect accepts any size: what is too large is for the disk to say.
+func (w *writer) Expect(int64, bool) error { return nil }
+
+// Save keeps what was written. It makes nothing durable: after a power cut
+// Resume finds out what is left.
+func (w *writer) Save(context.Context) (blobstore.Point, error) { return w.Saved(), nil }
+
+func (w *writer) Saved() blobstore.Point { return blobstore.Point{Key: w.key, Offset: w.size} }
+
+// Boundary returns the size: any offset is a point.
+func (w *writer) Boundary() int64 { return w.size }
+
 func (w *writer) Write(p []byte) (int, error) {
 	n, err := w.file.Write(p)
 	w.size += int64(n)

@@ -40,15 +40,15 @@ func (m *memory) Create(context.Context) (blobstore.ObjectWriter, error) {
 	return &memoryWriter{memory: m, key: key}, nil
 }
 
-func (m *memory) Resume(_ context.Context, key string, offset int64) (blobstore.ObjectWriter, error) {
+func (m *memory) Resume(_ context.Context, p blobstore.Point) (blobstore.ObjectWriter, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	o := m.objects[key]
-	if o == nil || o.sealed || int64(len(o.data)) < offset {
-		return nil, fmt.Errorf("object %s: %w", key, blobstore.ErrNotFound)
+	o := m.objects[p.Key]
+	if o == nil || o.sealed || int64(len(o.data)) < p.Offset {
+		return nil, fmt.Errorf("object %s: %w", p.Key, blobstore.ErrNotFound)
 	}
-	o.data = o.data[:offset]
-	return &memoryWriter{memory: m, key: key}, nil
+	o.data = o.data[:p.Offset]
+	return &memoryWriter{memory: m, key: p.Key}, nil
 }
 
 func (m *memory) Open(_ context.Context, key string) (extent.Blob, error) {
@@ -102,6 +102,24 @@ type memoryWriter struct {
 }
 
 func (w *memoryWriter) Key() string { return w.key }
+
+func (w *memoryWriter) Expect(int64, bool) error { return nil }
+
+func (w *memoryWriter) Save(context.Context) (blobstore.Point, error) { return w.Saved(), nil }
+
+func (w *memoryWriter) Saved() blobstore.Point {
+	return blobstore.Point{Key: w.key, Offset: w.Boundary()}
+}
+
+// Boundary returns the size: any offset is a point.
+func (w *memoryWriter) Boundary() int64 {
+	w.memory.mu.Lock()
+	defer w.memory.mu.Unlock()
+	if o := w.memory.objects[w.key]; o != nil {
+		return int64(len(o.data))
+	}
+	return 0
+}
 
 func (w *memoryWriter) Write(p []byte) (int, error) {
 	w.memory.mu.Lock()

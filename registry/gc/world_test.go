@@ -214,7 +214,7 @@ func (w *world) pushBlob(repository string, content []byte, yield func(error) bo
 }
 
 func (w *world) beginUpload(repository string, writer *blobstore.Writer) (*metadata.Upload, error) {
-	state, err := writer.State()
+	state, err := writer.Saved()
 	if err != nil {
 		return nil, err
 	}

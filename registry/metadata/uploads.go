@@ -32,9 +32,9 @@ func (s *Store) CreateUpload(ctx context.Context, repository, id string, state b
 		expires := t.after(s.options.Upload)
 		u.Expires = timeOf(expires)
 		_, err = t.exec(`INSERT INTO uploads
-			(id, repository_id, object_key, written, algorithm, hash_state, version, created, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-			id, repo, state.Key, state.Offset, string(state.Algorithm), state.HashState, u.Version, t.now, expires)
+			(id, repository_id, object_key, written, algorithm, hash_state, object_state, version, created, expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+			id, repo, state.Key, state.Offset, string(state.Algorithm), state.HashState, state.ObjectState, u.Version, t.now, expires)
 		return err
 	})
 	return u, err
@@ -43,7 +43,7 @@ func (s *Store) CreateUpload(ctx context.Context, repository, id string, state b
 // Upload returns an upload. The error wraps [ErrUploadUnknown] where there is
 // none of that id in the repository, or it has expired.
 func (s *Store) Upload(ctx context.Context, repository, id string) (Upload, error) {
-	const query = `SELECT u.object_key, u.written, u.algorithm, u.hash_state, u.version, u.expires_at
+	const query = `SELECT u.object_key, u.written, u.algorithm, u.hash_state, u.object_state, u.version, u.expires_at
 		FROM uploads u JOIN repositories r ON r.id = u.repository_id
 		WHERE u.id = $1 AND r.name = $2 AND u.expires_at > $3`
 	u := Upload{ID: id, Repository: repository}
@@ -53,7 +53,7 @@ func (s *Store) Upload(ctx context.Context, repository, id string) (Upload, erro
 		return Upload{}, fmt.Errorf("look up upload %s to %s: %w", id, repository, err)
 	}
 	err = s.get(ctx, query, []any{id, repository, now},
-		[]any{&u.State.Key, &u.State.Offset, &u.State.Algorithm, &u.State.HashState, &u.Version, &expires})
+		[]any{&u.State.Key, &u.State.Offset, &u.State.Algorithm, &u.State.HashState, &u.State.ObjectState, &u.Version, &expires})
 	if err != nil {
 		return Upload{}, fmt.Errorf("look up upload %s to %s: %w", id, repository, orElse(err, ErrUploadUnknown))
 	}
@@ -69,9 +69,9 @@ func (s *Store) SaveUpload(ctx context.Context, u *Upload, state blobstore.Uploa
 	err := s.update(ctx, "save upload "+u.ID, func(t *tx) error {
 		expires = t.after(s.options.Upload)
 		n, err := t.exec(`UPDATE uploads
-			SET object_key = $1, written = $2, algorithm = $3, hash_state = $4, version = version + 1, expires_at = $5
-			WHERE id = $6 AND version = $7`,
-			state.Key, state.Offset, string(state.Algorithm), state.HashState, expires, u.ID, u.Version)
+			SET object_key = $1, written = $2, algorithm = $3, hash_state = $4, object_state = $5, version = version + 1, expires_at = $6
+			WHERE id = $7 AND version = $8`,
+			state.Key, state.Offset, string(state.Algorithm), state.HashState, state.ObjectState, expires, u.ID, u.Version)
 		if err != nil {
 			return err
 		}

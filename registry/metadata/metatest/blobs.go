@@ -168,7 +168,7 @@ func testUpload(t *testing.T, f *fixture) {
 	got, err := f.Upload(f.ctx, "a/b", "id")
 	f.must(err)
 	same(t, got, u)
-	next := blobstore.Upload{Key: "uploads/other", Offset: 1 << 40, Algorithm: digest.SHA512, HashState: []byte{0, 1, 255}}
+	next := blobstore.Upload{Key: "uploads/other", Offset: 1 << 40, Algorithm: digest.SHA512, HashState: []byte{0, 1, 255}, ObjectState: []byte{255, 0}}
 	f.pass(time.Hour)
 	f.must(f.SaveUpload(f.ctx, &u, next))
 	got, err = f.Upload(f.ctx, "a/b", "id")

@@ -101,6 +101,7 @@ CREATE TABLE tag_events (
 );
 CREATE INDEX tag_events_tag ON tag_events (repository_id, tag, id);
 
+-- Unfinished uploads: blobstore.Upload. version counts the changes. object_state
 -- is the blob driver's own, NULL where it needs none.
 CREATE TABLE uploads (
     id            {name} NOT NULL PRIMARY KEY,
@@ -109,6 +110,7 @@ CREATE TABLE uploads (
     written       BIGINT NOT NULL,
     algorithm     TEXT   NOT NULL,
     hash_state    {bytes} NOT NULL,
+    object_state  {bytes},
     version       BIGINT NOT NULL,
     created       BIGINT NOT NULL,
     expires_at    BIGINT NOT NULL
