@@ -55,8 +55,8 @@ lint: ## formatting, vet and golangci-lint
 	@test -x $(CACHE)/bin/golangci-lint || GOBIN=$(CACHE)/bin go install $(GOLANGCI_LINT)
 	golangci-lint run
 
-conformance: ## the distribution spec, against our registry
-	go test -count=1 -v -run 'TestSpecification' ./registry
+conformance: build ## the distribution spec, against our registry
+	scripts/conformance cloudlets
 
 BENCH_PACKAGES := nginx-light fdisk e2fsprogs qemu-utils mmdebstrap zstd
 bench: build debian $(CACHE)/debian-old.tar ## measurements against other tools

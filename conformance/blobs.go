@@ -102,7 +102,7 @@ func (t *trial) wantGone(path string) {
 func (t *trial) delete(path string) *answer {
 	a := t.do("DELETE", path, nil)
 	if a.is(http.StatusMethodNotAllowed, http.StatusBadRequest) {
-		t.skip("the registry does not delete this: status %d %s", a.status, shorten(printable(a.body)))
+		t.skipf("the registry does not delete this: status %d %s", a.status, shorten(printable(a.body)))
 	}
 	return a
 }

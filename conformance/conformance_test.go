@@ -79,7 +79,7 @@ func TestWhatIsNoRegistryDoesNotPass(t *testing.T) {
 }
 
 func TestExitCodes(t *testing.T) {
-	ok := func(w http.ResponseWriter, _ *http.Request) {}
+	ok := func(http.ResponseWriter, *http.Request) {}
 	ranges := func(w http.ResponseWriter, r *http.Request) { // knows no ranges
 		w.Header().Set("Location", r.URL.Path)
 		w.WriteHeader(map[string]int{"POST": 202, "PUT": 201, "DELETE": 202, "GET": 200}[r.Method])

@@ -44,7 +44,7 @@ func (m *maker) blob(mediaType string, content []byte) ocispec.Descriptor {
 // layer makes a layer of one file, and returns the digest of its tar too.
 func (m *maker) layer(mediaType string) (ocispec.Descriptor, digest.Digest) {
 	plain, packed, err := tarOf("file", random(256))
-	m.fail(err)
+	m.note(err)
 	content := packed
 	if mediaType == ocispec.MediaTypeImageLayer {
 		content = plain
@@ -52,7 +52,8 @@ func (m *maker) layer(mediaType string) (ocispec.Descriptor, digest.Digest) {
 	return m.blob(mediaType, content), m.algorithm.FromBytes(plain)
 }
 
-func (m *maker) fail(err error) {
+// note keeps the first error.
+func (m *maker) note(err error) {
 	if m.err == nil {
 		m.err = err
 	}
@@ -153,7 +154,7 @@ func (m *maker) rawManifest(mediaType string, raw []byte) manifest {
 
 func (m *maker) json(v any) []byte {
 	raw, err := json.Marshal(v)
-	m.fail(err)
+	m.note(err)
 	return raw
 }
 
@@ -161,10 +162,10 @@ func (m *maker) json(v any) []byte {
 // it so that nobody's encoder would.
 func (m *maker) withFields(from manifest) manifest {
 	fields := map[string]any{}
-	m.fail(json.Unmarshal(from.raw, &fields))
+	m.note(json.Unmarshal(from.raw, &fields))
 	fields["org.example.unknown"] = map[string]any{"list": []int{1, 2, 3}, "null": nil}
 	raw, err := json.MarshalIndent(fields, "\t", "   ")
-	m.fail(err)
+	m.note(err)
 	return m.rawManifest(from.mediaType, append(raw, "\n \n"...))
 }
 

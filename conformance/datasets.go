@@ -224,7 +224,7 @@ func (s *dataSet) push(t *trial) {
 		return
 	}
 	if s.failure != "" {
-		t.skip("the data set was not pushed: %s", s.failure)
+		t.skipf("the data set was not pushed: %s", s.failure)
 	}
 	s.failure = "a blob was refused"
 	for _, b := range s.blobs {
@@ -240,7 +240,7 @@ func (s *dataSet) push(t *trial) {
 func (s *dataSet) pushManifest(t *trial, m manifest) {
 	a := t.putManifest(m)
 	if s.level == may && a.is(http.StatusBadRequest, http.StatusNotFound, http.StatusUnsupportedMediaType) {
-		t.skip("the registry refuses this kind: %s", shorten(printable(a.body)))
+		t.skipf("the registry refuses this kind: %s", shorten(printable(a.body)))
 	}
 	a.want(http.StatusCreated).wantDigest(m.digest).location()
 }

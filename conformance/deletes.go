@@ -1,9 +1,6 @@
 package main
 
-import (
-	"net/http"
-	"slices"
-)
+import "net/http"
 
 // deleteGroup looks at what deleting leaves, at once.
 func deleteGroup() group {
@@ -46,42 +43,4 @@ func deleteGroup() group {
 			t.delete(manifestPath(t.repo, string(m.digest))).want(http.StatusNotFound)
 		}},
 	}}
-}
-
-// catalogGroup lists repositories: Docker's endpoint, which the specification
-// does not have.
-func catalogGroup() group {
-	const section = "none: Docker's"
-	return group{"catalog", []test{
-		{"lists the repository", "_catalog", may, section, false, func(t *trial) {
-			t.pushTagged("catalog")
-			if all, a := t.catalog("/v2/_catalog"); !slices.Contains(all, t.repo) {
-				a.fail("the repository "+t.repo, "%d others", len(all))
-			}
-		}},
-		{"pages", "_catalog", may, section, false, func(t *trial) {
-			t.pushTagged("catalog")
-			t.pushBlob(t.other, algorithms[0], random(smallChunk))
-			whole, _ := t.catalog("/v2/_catalog?n=1000")
-			if all, a := t.catalog("/v2/_catalog?n=1"); !slices.Equal(all, whole) {
-				a.fail("pages of 1 to add up to the whole", "%q, not %q", all, whole)
-			}
-		}},
-	}}
-}
-
-// catalog lists all repositories.
-func (t *trial) catalog(path string) ([]string, *answer) {
-	if a := t.do("GET", path, nil); a.is(http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed) {
-		t.skip("the registry has no catalog: status %d", a.status)
-	}
-	var all []string
-	var last *answer
-	t.pages(path, func(a *answer) {
-		all = append(all, decode[struct {
-			Repositories []string `json:"repositories"`
-		}](a).Repositories...)
-		last = a
-	})
-	return all, last
 }

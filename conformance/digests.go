@@ -50,7 +50,7 @@ func (bad invalidDigest) tests() []test {
 		{bad.name + ", post", "end-4b", should, "Pushing blobs", false, func(t *trial) {
 			a := t.do("POST", withQuery(uploadsPath(t.repo), "digest", bad.text), []byte("x"), octets)
 			if a.is(http.StatusAccepted) {
-				t.skip("the registry does not support pushing with one POST")
+				t.skipf("the registry does not support pushing with one POST")
 			}
 			a.want(http.StatusBadRequest)
 		}},

@@ -66,7 +66,7 @@ func (t *trial) do(method, target string, body []byte, options ...option) *answe
 	name := method + " " + shorten(strings.TrimPrefix(target, t.base.String()))
 	u, err := t.base.Parse(target)
 	if err != nil {
-		t.fail(name, "a valid URL", "%v", err)
+		t.failf(name, "a valid URL", "%v", err)
 	}
 	r, err := http.NewRequestWithContext(t.ctx, method, u.String(), bytes.NewReader(body))
 	t.check(err)
@@ -75,12 +75,12 @@ func (t *trial) do(method, target string, body []byte, options ...option) *answe
 	}
 	resp, err := t.client.Do(r)
 	if err != nil {
-		t.fail(name, "an answer", "%v", err)
+		t.failf(name, "an answer", "%v", err)
 	}
 	defer resp.Body.Close()
 	got, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	if err != nil {
-		t.fail(name, "an answer that ends", "%v", err)
+		t.failf(name, "an answer that ends", "%v", err)
 	}
 	return &answer{t: t, request: name, url: resp.Request.URL, status: resp.StatusCode, header: resp.Header, body: got}
 }
@@ -95,9 +95,9 @@ func shorten(s string) string {
 	return s[:maxShown] + "…"
 }
 
-// fail ends the test because of this answer.
-func (a *answer) fail(want, format string, args ...any) {
-	a.t.fail(a.request, want, format, args...)
+// failf ends the test because of this answer.
+func (a *answer) failf(want, format string, args ...any) {
+	a.t.failf(a.request, want, format, args...)
 }
 
 // is says whether the status is one of some.
@@ -107,7 +107,7 @@ func (a *answer) is(statuses ...int) bool { return slices.Contains(statuses, a.s
 // have the specification's form.
 func (a *answer) want(statuses ...int) *answer {
 	if !a.is(statuses...) {
-		a.fail("status "+alternatives(statuses), "status %d %s", a.status, shorten(strings.TrimSpace(printable(a.body))))
+		a.failf("status "+alternatives(statuses), "status %d %s", a.status, shorten(printable(a.body)))
 	}
 	if a.status >= http.StatusBadRequest {
 		a.wantErrorForm()
@@ -123,7 +123,7 @@ func alternatives(statuses []int) string {
 	return strings.Join(words, " or ")
 }
 
-func printable(b []byte) string { return strings.ToValidUTF8(string(b), "�") }
+func printable(b []byte) string { return strings.TrimSpace(strings.ToValidUTF8(string(b), "�")) }
 
 // errorDocument is the specification's form of an error (section Error Codes).
 type errorDocument struct {
@@ -142,11 +142,11 @@ func (a *answer) wantErrorForm() {
 		return
 	}
 	if len(a.codes()) == 0 {
-		a.fail(`an error in JSON to be {"errors":[{"code":"…"}]}`, "%s", shorten(printable(a.body)))
+		a.failf(`an error in JSON to be {"errors":[{"code":"…"}]}`, "%s", shorten(printable(a.body)))
 	}
 	for _, code := range a.codes() {
 		if !errorCode.MatchString(code) {
-			a.fail("an error code of upper-case letters and underscores", "%q", code)
+			a.failf("an error code of upper-case letters and underscores", "%q", code)
 		}
 	}
 }
@@ -167,14 +167,14 @@ func (a *answer) codes() []string {
 // wantCode fails the test unless an error has a code.
 func (a *answer) wantCode(code string) {
 	if !slices.Contains(a.codes(), code) {
-		a.fail("the error "+code, "%q", a.codes())
+		a.failf("the error "+code, "%q", a.codes())
 	}
 }
 
 // wantHeader fails the test unless a header has a value.
 func (a *answer) wantHeader(key, value string) *answer {
 	if got := a.header.Get(key); got != value {
-		a.fail(fmt.Sprintf("%s: %s", key, value), "%s: %s", key, got)
+		a.failf(fmt.Sprintf("%s: %s", key, value), "%s: %s", key, got)
 	}
 	return a
 }
@@ -196,7 +196,7 @@ func (a *answer) wantLength(n int) *answer {
 // wantBody fails the test unless the body is the content.
 func (a *answer) wantBody(content []byte) *answer {
 	if !bytes.Equal(a.body, content) {
-		a.fail(fmt.Sprintf("the %d bytes with digest %s", len(content), digest.FromBytes(content)),
+		a.failf(fmt.Sprintf("the %d bytes with digest %s", len(content), digest.FromBytes(content)),
 			"%d bytes with digest %s", len(a.body), digest.FromBytes(a.body))
 	}
 	return a
@@ -206,11 +206,11 @@ func (a *answer) wantBody(content []byte) *answer {
 func (a *answer) location() string {
 	text := a.header.Get("Location")
 	if text == "" {
-		a.fail("a Location", "none")
+		a.failf("a Location", "none")
 	}
 	u, err := a.url.Parse(text)
 	if err != nil {
-		a.fail("a Location that is a URL", "%q", text)
+		a.failf("a Location that is a URL", "%q", text)
 	}
 	return u.String()
 }
@@ -226,11 +226,11 @@ func (a *answer) next() string {
 	}
 	m := nextLink.FindStringSubmatch(text)
 	if m == nil {
-		a.fail(`a Link such as </v2/…>; rel="next"`, "%q", text)
+		a.failf(`a Link such as </v2/…>; rel="next"`, "%q", text)
 	}
 	u, err := a.url.Parse(m[1])
 	if err != nil {
-		a.fail("a Link to a URL", "%q", text)
+		a.failf("a Link to a URL", "%q", text)
 	}
 	return u.String()
 }
@@ -239,7 +239,7 @@ func (a *answer) next() string {
 func decode[T any](a *answer) T {
 	var v T
 	if err := json.Unmarshal(a.body, &v); err != nil {
-		a.fail(fmt.Sprintf("a document in JSON (%T)", v), "%v: %s", err, shorten(printable(a.body)))
+		a.failf(fmt.Sprintf("a document in JSON (%T)", v), "%v: %s", err, shorten(printable(a.body)))
 	}
 	return v
 }

@@ -122,59 +122,16 @@ func (bad invalidDigest) descriptorTest(place string, set func(*ocispec.Manifest
 
 // badImageGroup pushes an image whose bytes changed on the way.
 func badImageGroup() group {
-	var good, bad manifest
-	prepare := func(t *trial) {
-		good = t.newImage()
-		bad = good
-		bad.raw = bytes.Replace(good.raw, []byte("{"), []byte("{ "), 1)
-	}
 	g := group{name: "bad-digest-image"}
 	for _, a := range algorithms {
 		g.tests = append(g.tests, test{"push with " + string(a), "end-7a", must, "Pushing Manifests", false, func(t *trial) {
-			prepare(t)
-			bad.digest = a.FromBytes(good.raw)
-			t.putManifest(bad).want(http.StatusBadRequest)
-			t.wantGone(manifestPath(t.repo, string(bad.digest)))
-			t.wantGone(manifestPath(t.repo, string(a.FromBytes(bad.raw))))
+			m := t.newImage()
+			m.digest = a.FromBytes(m.raw)
+			m.raw = bytes.Replace(m.raw, []byte("{"), []byte("{ "), 1)
+			t.putManifest(m).want(http.StatusBadRequest)
+			t.wantGone(manifestPath(t.repo, string(m.digest)))
+			t.wantGone(manifestPath(t.repo, string(a.FromBytes(m.raw))))
 		}})
 	}
 	return g
-}
-
-// Sizes of manifests, in bytes.
-const (
-	acceptedManifest = 4 << 20  // has to be accepted
-	hugeManifest     = 32 << 20 // no registry has use for it
-)
-
-// manifestSizeGroup pushes manifests of sizes at and beyond the limit.
-func manifestSizeGroup() group {
-	const section = "Pushing Manifests"
-	return group{"manifest-size", []test{
-		{"4 MiB", "end-7a", should, section, false, func(t *trial) {
-			m := t.paddedManifest(acceptedManifest)
-			t.push(m)
-			t.wantManifest(m, string(m.digest))
-		}},
-		{"4 MiB, unsized", "end-7a", should, section, false, func(t *trial) {
-			m := t.paddedManifest(acceptedManifest)
-			t.deleteLater(manifestPath(t.repo, string(m.digest)))
-			t.do("PUT", manifestPath(t.repo, string(m.digest)), m.raw, contentType(m.mediaType), unsized).want(http.StatusCreated)
-			t.wantManifest(m, string(m.digest))
-		}},
-		{"32 MiB", "end-7a", should, section, false, func(t *trial) {
-			m := t.paddedManifest(hugeManifest)
-			t.deleteLater(manifestPath(t.repo, string(m.digest)))
-			t.putManifest(m).want(http.StatusRequestEntityTooLarge)
-			t.wantGone(manifestPath(t.repo, string(m.digest)))
-		}},
-	}}
-}
-
-// paddedManifest returns a manifest of a length in bytes.
-func (t *trial) paddedManifest(length int) manifest {
-	m := t.newImage()
-	m.raw = append(m.raw, bytes.Repeat([]byte(" "), length-len(m.raw))...)
-	m.digest = digest.FromBytes(m.raw)
-	return m
 }

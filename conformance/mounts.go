@@ -52,7 +52,7 @@ func (t *trial) mount(d digest.Digest, from string) *answer {
 // mounted skips the test unless the blob was mounted.
 func (t *trial) mounted(a *answer, d digest.Digest) {
 	if a.is(http.StatusAccepted) {
-		t.skip("the registry wants the blob uploaded: it does not mount like this")
+		t.skipf("the registry wants the blob uploaded: it does not mount like this")
 	}
 	a.want(http.StatusCreated).wantDigest(d).location()
 	t.deleteLater(blobPath(t.repo, d))

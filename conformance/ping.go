@@ -25,7 +25,7 @@ func emptyGroup() group {
 				return // the repository does not exist yet
 			}
 			if l := decode[tagList](a); len(l.Tags) != 0 {
-				a.fail("no tags", "%q", l.Tags)
+				a.failf("no tags", "%q", l.Tags)
 			}
 		}},
 		{"referrers", "end-12a", must, "Listing Referrers", false, func(t *trial) {
@@ -33,7 +33,7 @@ func emptyGroup() group {
 				wantHeader("Content-Type", ocispec.MediaTypeImageIndex)
 			index := decode[ocispec.Index](a)
 			if index.SchemaVersion != 2 || index.MediaType != ocispec.MediaTypeImageIndex || index.Manifests == nil || len(index.Manifests) > 0 {
-				a.fail("an image index with an empty list of manifests", "%s", shorten(printable(a.body)))
+				a.failf("an image index with an empty list of manifests", "%s", shorten(printable(a.body)))
 			}
 		}},
 	}}

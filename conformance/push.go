@@ -37,7 +37,7 @@ var ways = []way{
 func pushByPost(t *trial, repo string, content []byte, d digest.Digest) *answer {
 	a := t.do("POST", withDigest(uploadsPath(repo), d), content, octets)
 	if a.is(http.StatusAccepted) {
-		t.skip("the registry wants a PUT: it does not support pushing with one POST")
+		t.skipf("the registry wants a PUT: it does not support pushing with one POST")
 	}
 	return a
 }
@@ -154,7 +154,7 @@ func (t *trial) chunkLength() int {
 	if text := a.header.Get(headerChunk); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 0 {
-			a.fail(headerChunk+" to be a number of bytes", "%q", text)
+			a.failf(headerChunk+" to be a number of bytes", "%q", text)
 		}
 		t.minChunk = max(n, smallChunk)
 	}

@@ -48,7 +48,7 @@ func (t *trial) getRange(content []byte, a digest.Algorithm, text string) *answe
 	d := t.pushBlob(t.repo, a, content)
 	got := t.do("GET", blobPath(t.repo, d), nil, header("Range", "bytes="+text))
 	if got.is(http.StatusOK) {
-		t.skip("the registry does not support ranges: it sent the whole blob")
+		t.skipf("the registry does not support ranges: it sent the whole blob")
 	}
 	return got
 }

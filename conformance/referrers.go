@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -19,7 +18,7 @@ func (t *trial) pages(path string, each func(*answer)) {
 	for at, n := path, 0; at != ""; n++ {
 		a := t.do("GET", at, nil).want(http.StatusOK)
 		if n == maxPages {
-			a.fail("a list that ends", "more than %d pages", maxPages)
+			a.failf("a list that ends", "more than %d pages", maxPages)
 		}
 		each(a)
 		at = a.next()
@@ -35,7 +34,7 @@ func (t *trial) wantReferrers(path string, want []ocispec.Descriptor) {
 		last = a
 		index := decode[ocispec.Index](a.wantHeader("Content-Type", ocispec.MediaTypeImageIndex))
 		if index.Manifests == nil {
-			a.fail("a list of manifests, if only an empty one", "%s", shorten(printable(a.body)))
+			a.failf("a list of manifests, if only an empty one", "%s", shorten(printable(a.body)))
 		}
 		for _, d := range index.Manifests {
 			got[d.Digest] = d
@@ -44,14 +43,14 @@ func (t *trial) wantReferrers(path string, want []ocispec.Descriptor) {
 	for _, w := range want {
 		g, ok := got[w.Digest]
 		if !ok {
-			last.fail("the referrer "+string(w.Digest), "%d others", len(got))
+			last.failf("the referrer "+string(w.Digest), "%d others", len(got))
 		}
 		if !sameDescriptor(g, w) {
-			last.fail(fmt.Sprintf("%+v", w), "%+v", g)
+			last.failf(fmt.Sprintf("%+v", w), "%+v", g)
 		}
 	}
 	if len(got) != len(want) {
-		last.fail(fmt.Sprintf("%d referrers", len(want)), "%d", len(got))
+		last.failf(fmt.Sprintf("%d referrers", len(want)), "%d", len(got))
 	}
 }
 
@@ -120,11 +119,4 @@ func addReferrers(m *maker, s *dataSet, n int) {
 		})
 		s.refers(a, exampleType, annotations)
 	}
-}
-
-// sorted says whether tags are in one of the orders that are allowed: that of
-// ASCII, or one without regard to case.
-func sorted(tags []string) bool {
-	fold := func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) }
-	return slices.IsSorted(tags) || slices.IsSortedFunc(tags, fold)
 }

@@ -53,7 +53,7 @@ func (s *dataSet) testTags(t *trial) {
 	all, a := t.listTags(tagsPath(t.repo))
 	for _, tag := range s.tags() {
 		if !slices.Contains(all, tag) {
-			a.fail("the tag "+tag+" in the list", "%q", all)
+			a.failf("the tag "+tag+" in the list", "%q", all)
 		}
 	}
 }
@@ -131,7 +131,7 @@ func (s *dataSet) testFilter(t *trial) {
 		path := withQuery(referrersPath(t.repo, s.subject), "artifactType", artifactType)
 		a := t.do("GET", path, nil).want(http.StatusOK)
 		if a.header.Get(headerFilters) == "" {
-			t.skip("the registry does not filter by artifact type: there is no %s", headerFilters)
+			t.skipf("the registry does not filter by artifact type: there is no %s", headerFilters)
 		}
 		a.wantHeader(headerFilters, "artifactType")
 		t.wantReferrers(path, of(artifactType))

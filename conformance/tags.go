@@ -23,7 +23,7 @@ func (t *trial) listTags(path string) ([]string, *answer) {
 	t.pages(path, func(a *answer) {
 		l := decode[tagList](a)
 		if l.Name != t.repo {
-			a.fail("the list to have the name "+t.repo, "%q", l.Name)
+			a.failf("the list to have the name "+t.repo, "%q", l.Name)
 		}
 		all, last = append(all, l.Tags...), a
 	})
@@ -38,7 +38,7 @@ func tagGroup() group {
 			t.pushTagged("Upper", "b", "a", "c")
 			all, a := t.listTags(tagsPath(t.repo))
 			if !sorted(all) {
-				a.fail("tags in lexical order", "%q", all)
+				a.failf("tags in lexical order", "%q", all)
 			}
 		}},
 		{"pages", "end-8b", must, section, false, func(t *trial) {
@@ -54,7 +54,7 @@ func tagGroup() group {
 			for i, last := range whole {
 				got, a := t.listTags(withQuery(tagsPath(t.repo), "last", last))
 				if !slices.Equal(got, whole[i+1:]) {
-					a.fail(fmt.Sprintf("%q", whole[i+1:]), "%q", got)
+					a.failf(fmt.Sprintf("%q", whole[i+1:]), "%q", got)
 				}
 			}
 		}},
@@ -62,20 +62,20 @@ func tagGroup() group {
 			t.pushTagged("z")
 			a := t.do("GET", tagsPath(t.repo)+"?n=0", nil)
 			if a.is(http.StatusBadRequest) {
-				t.skip("the registry refuses n=0: %s", shorten(printable(a.body)))
+				t.skipf("the registry refuses n=0: %s", shorten(printable(a.body)))
 			}
 			if l := decode[tagList](a.want(http.StatusOK)); len(l.Tags) != 0 {
-				a.fail("no tags", "%q", l.Tags)
+				a.failf("no tags", "%q", l.Tags)
 			}
 			if a.header.Get("Link") != "" {
-				a.fail("no Link", "%q", a.header.Get("Link"))
+				a.failf("no Link", "%q", a.header.Get("Link"))
 			}
 		}},
 		{"moved", "end-7a", must, "Pushing Manifests", false, func(t *trial) {
 			first := t.pushTagged("moved")[0]
 			second := t.pushTagged("moved")[0]
 			if first.digest == second.digest {
-				t.fail("", "two manifests", "one")
+				t.failf("", "two manifests", "one")
 			}
 			t.wantManifest(second, second.tag)
 			t.wantManifest(first, string(first.digest))
@@ -99,10 +99,17 @@ func tagGroup() group {
 			t.wantGone(manifestPath(t.repo, m.tag))
 			all, a := t.listTagsIfAny()
 			if slices.Contains(all, m.tag) {
-				a.fail("no tag "+m.tag, "%q", all)
+				a.failf("no tag "+m.tag, "%q", all)
 			}
 		}},
 	}}
+}
+
+// sorted says whether tags are in one of the orders that are allowed: that of
+// ASCII, or one without regard to case.
+func sorted(tags []string) bool {
+	fold := func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) }
+	return slices.IsSorted(tags) || slices.IsSortedFunc(tags, fold)
 }
 
 // maxTag is how long a tag may be, in characters.
@@ -158,73 +165,11 @@ func (t *trial) wantTagPages(n int, whole []string) {
 	t.pages(fmt.Sprintf("%s?n=%d", tagsPath(t.repo), n), func(a *answer) {
 		l := decode[tagList](a)
 		if len(l.Tags) > n {
-			a.fail(fmt.Sprintf("at most %d tags", n), "%q", l.Tags)
+			a.failf(fmt.Sprintf("at most %d tags", n), "%q", l.Tags)
 		}
 		all, last = append(all, l.Tags...), a
 	})
 	if !slices.Equal(all, whole) {
-		last.fail(fmt.Sprintf("pages of %d to add up to %q", n, whole), "%q", all)
+		last.failf(fmt.Sprintf("pages of %d to add up to %q", n, whole), "%q", all)
 	}
-}
-
-// wantedTags is how many tags one push has to be able to set.
-const wantedTags = 10
-
-// tagParameterGroup pushes manifests by digest, with tags as parameters.
-func tagParameterGroup() group {
-	const section = "Pushing Manifests"
-	g := group{name: "tag-parameters"}
-	for _, a := range algorithms {
-		g.tests = append(g.tests, test{string(a), "end-7b", should, section, true, func(t *trial) {
-			m := t.newImage()
-			m.digest = a.FromBytes(m.raw)
-			var tags []string
-			for i := range wantedTags {
-				tags = append(tags, t.tag(fmt.Sprintf("%s-%d", a, i)))
-			}
-			t.pushWithTags(m, tags).want(http.StatusCreated)
-			for _, tag := range tags {
-				t.wantManifest(m, tag)
-			}
-			t.wantManifest(m, string(m.digest))
-		}})
-	}
-	return group{g.name, append(g.tests,
-		test{"invalid tag", "end-7b", must, section, true, func(t *trial) {
-			m := t.newImage()
-			good := t.tag("good")
-			t.pushWithTags(m, []string{good, "-bad-"}).want(http.StatusBadRequest)
-			t.wantGone(manifestPath(t.repo, good))
-		}},
-		test{"very many", "end-7b", must, section, true, func(t *trial) {
-			m := t.newImage()
-			var tags []string
-			for i := range 1000 {
-				tags = append(tags, fmt.Sprintf("m%d", i))
-			}
-			t.pushWithTags(m, tags).want(http.StatusCreated, http.StatusRequestURITooLong)
-		}},
-	)}
-}
-
-// pushWithTags pushes a manifest by its digest, with tags. The test is skipped
-// where the registry does not look at them.
-func (t *trial) pushWithTags(m manifest, tags []string) *answer {
-	path := manifestPath(t.repo, string(m.digest))
-	t.deleteLater(path)
-	for _, tag := range tags {
-		path = withQuery(path, "tag", tag)
-	}
-	a := t.do("PUT", path, m.raw, contentType(m.mediaType))
-	if !a.is(http.StatusCreated) {
-		return a
-	}
-	got := a.header.Values(headerTag)
-	if len(got) == 0 {
-		t.skip("the registry does not support tag parameters: there is no %s", headerTag)
-	}
-	if !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(tags))) {
-		a.fail(fmt.Sprintf("an %s for each of %q", headerTag, tags), "%q", got)
-	}
-	return a
 }

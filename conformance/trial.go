@@ -33,20 +33,20 @@ func (t *trial) end(o outcome, f finding) {
 	runtime.Goexit()
 }
 
-// fail ends the test: the registry deviates.
-func (t *trial) fail(request, want, format string, args ...any) {
+// failf ends the test: the registry deviates.
+func (t *trial) failf(request, want, format string, args ...any) {
 	t.end(failed, finding{Request: request, Want: want, Got: fmt.Sprintf(format, args...)})
 }
 
-// skip ends the test: the registry does not support what is tested.
-func (t *trial) skip(format string, args ...any) {
+// skipf ends the test: the registry does not support what is tested.
+func (t *trial) skipf(format string, args ...any) {
 	t.end(skipped, finding{Got: fmt.Sprintf(format, args...)})
 }
 
 // check fails the test if the suite itself could not go on.
 func (t *trial) check(err error) {
 	if err != nil {
-		t.fail("", "the suite to work", "%v", err)
+		t.failf("", "the suite to work", "%v", err)
 	}
 }
 
