@@ -132,6 +132,9 @@ func notDeleted(path string) func(*http.Request) {
 }
 
 func TestSuiteFindsFaults(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a registry for each of many faults")
+	}
 	suite := buildConformance(t)
 	faults := map[string]fault{
 		"none":                       {},
