@@ -76,6 +76,7 @@ type world struct {
 	gone  map[name]*acked // removed on request, to be undeleted
 	tags  map[[2]string]digest.Digest
 	holds map[[2]string]bool
+	told  map[name]time.Time // when a client was told that a blob is there
 	tasks []*task
 	done  map[string]int // what happened, by kind
 }
@@ -111,7 +112,7 @@ func newWorld(t testing.TB, engine func(testing.TB, metadata.Options) *metadata.
 		t: t, ctx: t.Context(), rand: rand.New(rand.NewPCG(seed, 0)), memory: newMemory(),
 		clock: clock{now: time.Unix(1_700_000_000, 0)},
 		acked: make(map[name]*acked), gone: make(map[name]*acked), tags: make(map[[2]string]digest.Digest),
-		holds: make(map[[2]string]bool), done: make(map[string]int),
+		holds: make(map[[2]string]bool), told: make(map[name]time.Time), done: make(map[string]int),
 	}
 	w.meta = engine(t, metadata.Options{Clock: w.clock.read, Lease: lease, Upload: upload, Trash: delay})
 	var err error
@@ -172,8 +173,17 @@ func (w *world) tag() string        { return []string{"v1", "v2", "latest"}[w.ra
 // content is one of few, so that clients meet.
 func (w *world) content() []byte { return fmt.Appendf(nil, "content %d", w.rand.IntN(12)) }
 
-// pushBlob pushes a blob in the steps of a client: ask, upload, commit.
+// pushBlob pushes a blob and notes when its client was told that it is there.
 func (w *world) pushBlob(repository string, content []byte, yield func(error) bool) (digest.Digest, error) {
+	d, err := w.sendBlob(repository, content, yield)
+	if err == nil {
+		w.told[name{repository, d}] = w.clock.read()
+	}
+	return d, err
+}
+
+// sendBlob pushes a blob in the steps of a client: ask, upload, commit.
+func (w *world) sendBlob(repository string, content []byte, yield func(error) bool) (digest.Digest, error) {
 	d := digest.FromBytes(content)
 	ask := w.rand.IntN(3)
 	if ask == 0 {
@@ -270,6 +280,7 @@ func (w *world) put(repository string, refs []metadata.Reference, subject digest
 		Manifest: metadata.Manifest{Digest: digest.FromBytes(raw), MediaType: "m", Subject: subject, Size: int64(len(raw)), Raw: raw},
 	}
 	if err := w.meta.PutManifest(w.ctx, p); err != nil {
+		w.wantPromisesKept(repository, err)
 		return err
 	}
 	n := name{repository, p.Manifest.Digest}
@@ -281,6 +292,21 @@ func (w *world) put(repository string, refs []metadata.Reference, subject digest
 		w.tags[[2]string{repository, tag}] = n.digest
 	}
 	return nil
+}
+
+// wantPromisesKept checks that no blob is missing that a client was told is
+// there less than half a lease ago.
+func (w *world) wantPromisesKept(repository string, err error) {
+	w.t.Helper()
+	var missing *metadata.MissingError
+	if !errors.As(err, &missing) {
+		return
+	}
+	for _, d := range missing.Digests {
+		if at, ok := w.told[name{repository, d}]; ok && w.clock.read().Sub(at) < lease/2 {
+			w.t.Fatalf("blob %s of %s is missing, promised %v ago", d, repository, w.clock.read().Sub(at))
+		}
+	}
 }
 
 // render derives a blob from an image's layers, as a map, and puts an artifact
@@ -422,7 +448,9 @@ func (w *world) pushLoose() {
 			if !yield(nil) {
 				return
 			}
-			err = w.meta.RemoveBlob(w.ctx, repository, d)
+			if err = w.meta.RemoveBlob(w.ctx, repository, d); err == nil {
+				delete(w.told, name{repository, d})
+			}
 		}
 		yield(err)
 	})

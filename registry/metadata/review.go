@@ -123,7 +123,7 @@ func (s *Store) ReviewDry(ctx context.Context, keep KeepUntagged) (done Reviewed
 			if err != nil {
 				return err
 			}
-			if due < dryBatch {
+			if due == 0 {
 				return errUndo
 			}
 		}

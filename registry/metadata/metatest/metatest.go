@@ -46,11 +46,23 @@ func Run(t *testing.T, open Open) {
 		"RepositoriesAreListedOnceTheyHold":     testRepositories,
 		"RenderIsFoundByDerivation":             testRender,
 		"ConcurrentWritersAllSucceed":           testConcurrent,
+		"WhatIsLetGoOfIsQueued":                 testLetGo,
+		"IndexLetsGoOfItsFamily":                testLetGoOfFamily,
+		"PromiseOutlivesReview":                 testPromiseOutlivesReview,
+		"DryReviewChangesNothing":               testReviewDry,
+		"BlobIsRestoredUntilItIsDoomed":         testRestore,
+		"HoldForbidsRemoval":                    testHolds,
+		"RenderGoesWithItsImage":                testRenderOfGoneImage,
+		"OrphanIsGivenUpInTime":                 testOrphans,
+		"SuspectIsClearedByItsCommit":           testSuspectIsCleared,
+		"DutyIsOnesAtATime":                     testDuties,
+		"TagIsRetiredUnlessMoved":               testRetireTag,
+		"RemovedManifestIsKeptForAWhile":        testGraves,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			f := &fixture{T: t, ctx: t.Context(), now: time.Unix(1_700_000_000, 0).UTC()}
-			f.Store = open(t, metadata.Options{Clock: f.clock, Lease: day, Upload: day})
+			f.Store = open(t, metadata.Options{Clock: f.clock, Lease: day, Upload: day, Trash: day})
 			test(t, f)
 		})
 	}
