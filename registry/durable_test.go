@@ -69,7 +69,6 @@ func serve(dir string) error {
 		return err
 	}
 	fmt.Println(listener.Addr())
-	go server.Run(ctx)
 	return http.Serve(listener, server)
 }
 

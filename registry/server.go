@@ -15,11 +15,8 @@ import (
 	"github.com/cloudlets/cloudlets/registry/metadata"
 )
 
-// Defaults of [Config].
-const (
-	DefaultIdleTimeout     = 2 * time.Minute
-	DefaultJanitorInterval = time.Minute
-)
+// DefaultIdleTimeout is the default of Config.IdleTimeout.
+const DefaultIdleTimeout = 2 * time.Minute
 
 // Config is what a registry is made of.
 type Config struct {
@@ -30,9 +27,6 @@ type Config struct {
 	// IdleTimeout is how long a transfer may stand still; zero is
 	// DefaultIdleTimeout.
 	IdleTimeout time.Duration
-	// JanitorInterval is how often Run looks for what has expired; zero is
-	// DefaultJanitorInterval.
-	JanitorInterval time.Duration
 
 	// Access decides who may do what; nil lets everybody do everything.
 	Access Access
@@ -59,7 +53,6 @@ type Server struct {
 	meta        *metadata.Store
 	log         *slog.Logger
 	idle        time.Duration
-	janitor     time.Duration
 	access      Access
 	quota       Quota
 	extensions  map[string]ExtensionHandler
@@ -82,15 +75,11 @@ func New(c Config) (*Server, error) {
 	if c.IdleTimeout == 0 {
 		c.IdleTimeout = DefaultIdleTimeout
 	}
-	if c.JanitorInterval == 0 {
-		c.JanitorInterval = DefaultJanitorInterval
-	}
 	return &Server{
 		blobs:      c.Blobs,
 		meta:       c.Metadata,
 		log:        c.Log,
 		idle:       c.IdleTimeout,
-		janitor:    c.JanitorInterval,
 		access:     c.Access,
 		quota:      c.Quota,
 		extensions: c.Extensions,

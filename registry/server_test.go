@@ -18,6 +18,7 @@ import (
 	"github.com/cloudlets/cloudlets/blobstore"
 	"github.com/cloudlets/cloudlets/blobstore/file"
 	"github.com/cloudlets/cloudlets/registry"
+	"github.com/cloudlets/cloudlets/registry/gc"
 	"github.com/cloudlets/cloudlets/registry/metadata"
 )
 
@@ -85,9 +86,13 @@ func TestPutManifestIsAPush(t *testing.T) {
 	}
 }
 
-func TestJanitorRemovesWhatExpired(t *testing.T) {
+func TestCollectorRemovesWhatExpired(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	f := startIn(t, t.TempDir(), metadata.Options{Clock: func() time.Time { return now }}, nil)
+	f := startIn(t, t.TempDir(), metadata.Options{Clock: func() time.Time { return now }, Lease: 10 * metadata.DefaultUpload}, nil)
+	collector, err := gc.New(gc.Config{Metadata: f.meta, Objects: f.blobs.Driver()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	content := []byte("content")
 	for i := range 150 { // more than one batch
 		at := begin(t, f.url, "a", "")
@@ -97,14 +102,14 @@ func TestJanitorRemovesWhatExpired(t *testing.T) {
 	}
 	kept := pushBlob(t, f.url, "a", content)
 	pushBlob(t, f.url, "a", content) // the second object goes
-	if err := f.server.Sweep(t.Context()); err != nil {
+	if _, err := collector.Collect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := objects(t, f.dir); got != 151 {
 		t.Errorf("there are %d objects, want 150 uploads and a blob", got)
 	}
 	now = now.Add(metadata.DefaultUpload)
-	if err := f.server.Sweep(t.Context()); err != nil {
+	if _, err := collector.Collect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := objects(t, f.dir); got != 1 {

@@ -106,7 +106,7 @@ func (s *Server) commit(ctx context.Context, name string, record blobstore.Recor
 	}
 	if kept.Key != record.Key {
 		// The record of the loser is in the trash; removing it now saves space,
-		// and the janitor does it if this fails.
+		// and the collector does it if this fails.
 		return s.blobs.Remove(ctx, record.Key)
 	}
 	return nil

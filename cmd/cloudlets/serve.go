@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,11 +14,10 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/cloudlets/cloudlets/api"
-	"github.com/cloudlets/cloudlets/blobstore"
-	"github.com/cloudlets/cloudlets/blobstore/file"
 	"github.com/cloudlets/cloudlets/provider"
 	"github.com/cloudlets/cloudlets/registry"
 	"github.com/cloudlets/cloudlets/registry/frames"
+	"github.com/cloudlets/cloudlets/registry/gc"
 	"github.com/cloudlets/cloudlets/registry/metadata"
 )
 
@@ -31,48 +28,39 @@ const (
 )
 
 func newServe() *cobra.Command {
-	var listen, data string
+	var listen, policy string
+	var at storeFlags
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the registry",
 		Long: `Run the registry. It needs no other service: metadata is kept in SQLite and
-blobs in files, both below the data directory, which one process uses at a time.`,
+blobs in files, both below the data directory, which one process uses at a time.
+With --database several servers share the metadata in PostgreSQL; the data
+directory then has to be one that they share too.
+
+The server collects its garbage while it serves: see cloudlets gc.`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return serve(cmd.Context(), slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)), listen, data)
+			return serve(cmd.Context(), slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)), listen, at, policy)
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:5000", "address to serve on")
-	cmd.Flags().StringVar(&data, "data", defaultData(), "directory for everything that is kept")
+	at.register(cmd)
+	registerPolicy(cmd, &policy)
 	return cmd
 }
 
-// defaultData returns where a registry keeps its data: below XDG_DATA_HOME.
-func defaultData() string {
-	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
-		return filepath.Join(dir, "cloudlets")
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "cloudlets-data"
-	}
-	return filepath.Join(home, ".local", "share", "cloudlets")
-}
-
-func serve(ctx context.Context, log *slog.Logger, listen, data string) (err error) {
-	driver, err := file.New(data)
+func serve(ctx context.Context, log *slog.Logger, listen string, at storeFlags, policy string) (err error) {
+	st, err := at.open(ctx, metadata.Options{})
 	if err != nil {
 		return err
 	}
-	meta, err := metadata.OpenSQLite(ctx, filepath.Join(data, "metadata.sqlite"), metadata.Options{})
+	defer func() { err = errors.Join(err, st.Close()) }()
+	collector, err := newCollector(st, policy, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, meta.Close()) }()
-	blobs, err := blobstore.New(driver, meta)
-	if err != nil {
-		return err
-	}
+	blobs, meta := st.blobs, st.meta
 	// The registry and its renderer know of each other: the one routes requests
 	// and tells of manifests, the other puts manifests.
 	var renderer *provider.Renderer
@@ -91,11 +79,11 @@ func serve(ctx context.Context, log *slog.Logger, listen, data string) (err erro
 	}
 	renderer = provider.New(blobs, meta, server, log)
 	defer renderer.Close()
-	return listenAndServe(ctx, log, listen, server)
+	return listenAndServe(ctx, log, listen, server, collector)
 }
 
 // listenAndServe serves until ctx is done, then lets requests under way end.
-func listenAndServe(ctx context.Context, log *slog.Logger, listen string, server *registry.Server) error {
+func listenAndServe(ctx context.Context, log *slog.Logger, listen string, server http.Handler, collector *gc.Collector) error {
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", listen, err)
@@ -103,10 +91,10 @@ func listenAndServe(ctx context.Context, log *slog.Logger, listen string, server
 	log.Info("serving", "address", listener.Addr().String())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	janitor := make(chan struct{})
+	collected := make(chan struct{})
 	go func() {
-		defer close(janitor)
-		server.Run(ctx)
+		defer close(collected)
+		collector.Run(ctx)
 	}()
 	hs := &http.Server{Handler: server, ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive}
 	stopped := make(chan error, 1)
@@ -120,7 +108,7 @@ func listenAndServe(ctx context.Context, log *slog.Logger, listen string, server
 		return err
 	}
 	err = <-stopped
-	<-janitor
+	<-collected
 	log.Info("stopped")
 	return err
 }

@@ -25,6 +25,8 @@ var (
 	ErrInUse = errors.New("in use")
 	// ErrLocked says that another process has the database open.
 	ErrLocked = errors.New("in use by another process")
+	// ErrOtherStore says that the database belongs to other objects.
+	ErrOtherStore = errors.New("the database belongs to another blob store")
 	// ErrHeld says that a hold forbids a removal.
 	ErrHeld = errors.New("on hold")
 	// ErrUncertain says that the connection broke while a transaction was being

@@ -88,3 +88,22 @@ func (s *Store) ForgetSuspects(ctx context.Context, since time.Time) error {
 		return err
 	})
 }
+
+// Bind ties the database to the store that keeps its objects, by an id: the first
+// one for good. The error wraps [ErrOtherStore] where it is tied to another: what
+// one has orphaned would be the other's blobs.
+func (s *Store) Bind(ctx context.Context, id string) error {
+	return s.update(ctx, "tie the database to its blobs", func(t *tx) error {
+		if _, err := t.exec(`INSERT INTO properties (name, value) VALUES ('store', $1) ON CONFLICT (name) DO NOTHING`, id); err != nil {
+			return err
+		}
+		var bound string
+		if err := t.get(`SELECT value FROM properties WHERE name = 'store'`, nil, []any{&bound}); err != nil {
+			return err
+		}
+		if bound != id {
+			return fmt.Errorf("%w: expected %s, found %s", ErrOtherStore, bound, id)
+		}
+		return nil
+	})
+}

@@ -99,6 +99,28 @@ func testPromiseOutlivesReview(t *testing.T, f *fixture) {
 	f.wantErr(err, blobstore.ErrNotFound)
 }
 
+func testLetGoAgain(_ *testing.T, f *fixture) {
+	d := f.blob("a", "one")
+	image := put("a", "image", layer(d))
+	use := func() {
+		f.must(f.PutManifest(f.ctx, image)) // ends the leases of all
+		f.must(f.DeleteManifest(f.ctx, "a", image.Manifest.Digest, "tester"))
+	}
+	use()
+	f.pass(day - time.Hour)
+	_, err := f.PromiseBlob(f.ctx, "a", d) // to somebody else
+	f.must(err)
+	use()
+	f.pass(2 * time.Hour)
+	f.collect(forever)
+	_, err = f.Blob(f.ctx, "a", d)
+	f.must(err)
+	f.pass(day)
+	f.collect(forever)
+	_, err = f.Blob(f.ctx, "a", d)
+	f.wantErr(err, metadata.ErrBlobUnknown)
+}
+
 func testReviewDry(t *testing.T, f *fixture) {
 	d := f.blob("a", "one")
 	f.pass(day)
@@ -296,4 +318,10 @@ func testGraves(t *testing.T, f *fixture) {
 	if _, err := f.Grave(f.ctx, "a", d); !errors.Is(err, metadata.ErrManifestUnknown) {
 		t.Errorf("got the error %v", err)
 	}
+}
+
+func testBind(_ *testing.T, f *fixture) {
+	f.must(f.Bind(f.ctx, "one"))
+	f.must(f.Bind(f.ctx, "one"))
+	f.wantErr(f.Bind(f.ctx, "two"), metadata.ErrOtherStore)
 }

@@ -180,6 +180,12 @@ CREATE TABLE suspects (
 );
 CREATE INDEX suspects_last_seen ON suspects (last_seen);
 
+-- What the database is used with: under the name store, the id of its objects.
+CREATE TABLE properties (
+    name  TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+);
+
 -- Work that one process at a time does for all, and when it is due again.
 CREATE TABLE duties (
     name   TEXT   NOT NULL PRIMARY KEY,

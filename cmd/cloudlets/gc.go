@@ -1,0 +1,100 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cloudlets/cloudlets/registry/gc"
+	"github.com/cloudlets/cloudlets/registry/metadata"
+)
+
+func newGC(g *globals) *cobra.Command {
+	var at storeFlags
+	var policy string
+	var dry bool
+	cmd := &cobra.Command{
+		Use:   "gc",
+		Short: "Collect garbage now",
+		Long: `Collect what is due for collection. A server does the same by itself all the
+time, so this is for a registry that is not running, or to see with --dry-run
+what would go.
+
+With PostgreSQL it may run beside any number of servers. A SQLite database is
+used by one process: stop the server first.
+
+What was let go of — by deleting a tag, a manifest or a blob, by an upload that
+was given up — is looked at after a day, and its bytes are removed after another:
+collecting does not make that shorter.`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			st, err := at.open(cmd.Context(), metadata.Options{})
+			if errors.Is(err, metadata.ErrLocked) {
+				return fmt.Errorf("%w (a server that is running collects its garbage by itself)", err)
+			}
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, st.Close()) }()
+			c, err := newCollector(st, policy, slog.Default())
+			if err != nil {
+				return err
+			}
+			collect := c.Collect
+			if dry {
+				collect = c.Plan
+			}
+			result, err := collect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return g.print(cmd, result, func(w io.Writer) { printCollection(w, result, dry) })
+		},
+	}
+	at.register(cmd)
+	registerPolicy(cmd, &policy)
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "only say what would be removed")
+	return cmd
+}
+
+func registerPolicy(cmd *cobra.Command, policy *string) {
+	cmd.Flags().StringVar(policy, "retention", "", "JSON file that says which tags and untagged manifests to remove (default: none)")
+}
+
+// newCollector returns a collector with the policy in a file, or none.
+func newCollector(st *store, policyFile string, log *slog.Logger) (*gc.Collector, error) {
+	var policy gc.Policy
+	if policyFile != "" {
+		f, err := os.Open(policyFile)
+		if err != nil {
+			return nil, fmt.Errorf("open retention policy: %w", err)
+		}
+		defer f.Close()
+		if policy, err = gc.ReadPolicy(f); err != nil {
+			return nil, fmt.Errorf("%s: %w", policyFile, err)
+		}
+	}
+	return gc.New(gc.Config{Metadata: st.meta, Objects: st.blobs.Driver(), Policy: policy, Log: log})
+}
+
+func printCollection(w io.Writer, r gc.Result, dry bool) {
+	done := "removed"
+	if dry {
+		done = "would be removed"
+	}
+	for _, line := range []struct {
+		n    int
+		what string
+	}{
+		{r.Tags, "tags"}, {r.Uploads, "expired uploads"}, {r.Reviewed.Manifests, "manifests"},
+		{r.Reviewed.Links, "blobs, out of their repository"}, {r.Reviewed.Blobs, "blobs, to the trash"},
+		{r.Orphans, "orphaned objects, to the trash"}, {r.Removed, "objects, out of the trash"},
+	} {
+		fmt.Fprintf(w, "%8d %s %s\n", line.n, line.what, done)
+	}
+	fmt.Fprintf(w, "%8d bytes will be free once the trash is emptied\n", r.Reviewed.Bytes)
+}
