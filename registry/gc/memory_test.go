@@ -83,7 +83,10 @@ func (m *memory) Remove(_ context.Context, key string) error {
 func (m *memory) List(context.Context) iter.Seq2[blobstore.Object, error] {
 	return func(yield func(blobstore.Object, error) bool) {
 		for _, key := range m.keys() {
-			if !yield(blobstore.Object{Key: key}, nil) {
+			m.mu.Lock()
+			o := m.objects[key]
+			m.mu.Unlock()
+			if o != nil && !yield(blobstore.Object{Key: key, Label: o.label, Size: int64(len(o.data)), Sealed: o.sealed}, nil) {
 				return
 			}
 		}

@@ -29,12 +29,12 @@ const (
 
 // Reviewed counts what came of reviews.
 type Reviewed struct {
-	Kept      int   // in use
-	Postponed int   // promised, within its time, or in another transaction's hands
-	Manifests int   // removed
-	Links     int   // blobs taken out of a repository
-	Blobs     int   // records removed, objects in the trash
-	Bytes     int64 // of those that are kept whole
+	Kept      int   `json:"kept"`      // in use
+	Postponed int   `json:"postponed"` // promised, within its time, or in another transaction's hands
+	Manifests int   `json:"manifests"` // removed
+	Links     int   `json:"links"`     // blobs taken out of a repository
+	Blobs     int   `json:"blobs"`     // records removed, objects in the trash
+	Bytes     int64 `json:"bytes"`     // of those that are kept whole
 }
 
 // Total returns the number of reviews.
