@@ -12,6 +12,9 @@ func WithActor(ctx context.Context, actor string) context.Context {
 	return context.WithValue(ctx, actorKey{}, actor)
 }
 
+// ActorOf returns whom the changes of a context are recorded as.
+func ActorOf(ctx context.Context) string { return actorOf(ctx) }
+
 func actorOf(ctx context.Context) string {
 	if actor, ok := ctx.Value(actorKey{}).(string); ok {
 		return actor

@@ -61,9 +61,10 @@ func serve(ctx context.Context, log *slog.Logger, listen string, at storeFlags, 
 		return err
 	}
 	blobs, meta := st.blobs, st.meta
-	// The registry and its renderer know of each other: the one routes requests
-	// and tells of manifests, the other puts manifests.
+	// The registry and what serves its extensions know of each other: the one
+	// routes requests and tells of manifests, the others put manifests.
 	var renderer *provider.Renderer
+	var retention *gc.Handler
 	server, err := registry.New(registry.Config{
 		Blobs: blobs, Metadata: meta, Log: log,
 		Extensions: map[string]registry.ExtensionHandler{
@@ -71,12 +72,16 @@ func serve(ctx context.Context, log *slog.Logger, listen string, at storeFlags, 
 			api.ComponentRenders: func(w http.ResponseWriter, r *http.Request, name, rest string) error {
 				return renderer.ServeExtension(w, r, name, rest)
 			},
+			api.ComponentRetention: func(w http.ResponseWriter, r *http.Request, name, rest string) error {
+				return retention.ServeExtension(w, r, name, rest)
+			},
 		},
 		OnManifest: func(_ context.Context, repository string, d digest.Digest) { renderer.Prepare(repository, d) },
 	})
 	if err != nil {
 		return err
 	}
+	retention = gc.NewHandler(meta, server)
 	renderer = provider.New(blobs, meta, server, log)
 	defer renderer.Close()
 	return listenAndServe(ctx, log, listen, server, collector)

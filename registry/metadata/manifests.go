@@ -318,12 +318,13 @@ func (s *Store) DeleteManifest(ctx context.Context, repository string, d digest.
 }
 
 // bury removes a manifest that no tag points to: it goes to its grave, and all
-// that it held or that held on to it is let go of.
+// that it held or that held on to it is let go of. The grave lasts as long as its
+// blobs do: until their review, and then in the trash.
 func (t *tx) bury(repo, id int64, d digest.Digest) error {
 	_, err := t.exec(`INSERT INTO graves (repository_id, digest, media_type, raw, removed, expires_at)
 		SELECT repository_id, digest, media_type, raw, CAST($2 AS BIGINT), CAST($3 AS BIGINT) FROM manifests WHERE id = $1
 		ON CONFLICT (repository_id, digest) DO UPDATE SET removed = excluded.removed, expires_at = excluded.expires_at`,
-		id, t.now, t.after(t.options.Trash))
+		id, t.now, t.after(t.options.Lease+t.options.Trash))
 	if err != nil {
 		return err
 	}

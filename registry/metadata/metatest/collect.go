@@ -311,10 +311,12 @@ func testGraves(t *testing.T, f *fixture) {
 	graves, err := f.Graves(f.ctx, "a", 10)
 	f.must(err)
 	same(t, len(graves), 1)
-	f.pass(day)
-	n, err := f.ExpireGraves(f.ctx, 10)
-	f.must(err)
-	same(t, n, 1)
+	for _, want := range []int{0, 1} { // as long as a blob of it would last
+		f.pass(day)
+		n, err := f.ExpireGraves(f.ctx, 10)
+		f.must(err)
+		same(t, n, want)
+	}
 	if _, err := f.Grave(f.ctx, "a", d); !errors.Is(err, metadata.ErrManifestUnknown) {
 		t.Errorf("got the error %v", err)
 	}
