@@ -3,6 +3,7 @@ package blobstore
 import (
 	"context"
 	"encoding"
+	"errors"
 	"fmt"
 	"hash"
 	"slices"
@@ -140,8 +141,7 @@ func (w *Writer) hashState() ([]byte, error) {
 func (w *Writer) Seal(ctx context.Context, want digest.Digest) (Record, error) {
 	got := w.Digest()
 	if want != "" && want != got {
-		w.object.Close()
-		return Record{}, fmt.Errorf("seal blob: %w", &MismatchError{Want: want, Got: got})
+		return Record{}, errors.Join(fmt.Errorf("seal blob: %w", &MismatchError{Want: want, Got: got}), w.object.Close())
 	}
 	key, err := w.object.Seal(ctx, Label{Digest: got, Kind: Whole})
 	if err != nil {

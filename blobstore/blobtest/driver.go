@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -192,7 +193,7 @@ func testResume(t *testing.T, open Open) {
 		d = open(t)
 		w = resume(t, d, p)
 		write(t, w, "end")
-		content := append(head, "middleend"...)
+		content := append(slices.Clone(head), "middleend"...)
 		expect(t, open(t), seal(t, w, label(content)), content)
 	}
 }
@@ -208,7 +209,7 @@ func testResumeEarlier(t *testing.T, open Open) {
 		closeWriter(t, w)
 		w = resume(t, open(t), early)
 		write(t, w, "right")
-		content := append(head, "right"...)
+		content := append(slices.Clone(head), "right"...)
 		expect(t, d, seal(t, w, label(content)), content)
 	}
 }
