@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +15,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/config"
 	"github.com/cloudlets/cloudlets/provider"
 	"github.com/cloudlets/cloudlets/registry"
 	"github.com/cloudlets/cloudlets/registry/frames"
@@ -22,14 +24,11 @@ import (
 )
 
 const (
-	headerTimeout   = 30 * time.Second
-	keepAlive       = 2 * time.Minute
-	shutdownTimeout = 30 * time.Second
+	headerTimeout = 30 * time.Second
+	keepAlive     = 2 * time.Minute
 )
 
 func newServe() *cobra.Command {
-	var listen, policy string
-	var at storeFlags
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the registry",
@@ -38,25 +37,32 @@ blobs in files, both below the data directory, which one process uses at a time.
 With --database several servers share the metadata in PostgreSQL; the data
 directory then has to be one that they share too.
 
+Every flag can be set in a file, too, and in the environment: see cloudlets
+config. A flag wins over the environment, the environment over the file. SIGHUP
+has the file read again.
+
 The server collects its garbage while it serves: see cloudlets gc.`,
 		Args: exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return serve(cmd.Context(), slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)), listen, at, policy)
-		},
 	}
-	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:5000", "address to serve on")
-	at.register(cmd)
-	registerPolicy(cmd, &policy)
+	load := registerConfig(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := load()
+		if err != nil {
+			return usageError{err}
+		}
+		return serve(cmd.Context(), newOperation(cmd.ErrOrStderr(), c, load), c)
+	}
 	return cmd
 }
 
-func serve(ctx context.Context, log *slog.Logger, listen string, at storeFlags, policy string) (err error) {
-	st, err := at.open(ctx, metadata.Options{})
+func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
+	log := o.log
+	st, err := storeOf(c).open(ctx, metadata.Options{})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	collector, err := newCollector(st, policy, log)
+	collector, err := newCollector(st, c.Retention, log)
 	if err != nil {
 		return err
 	}
@@ -66,7 +72,7 @@ func serve(ctx context.Context, log *slog.Logger, listen string, at storeFlags, 
 	var renderer *provider.Renderer
 	var retention *gc.Handler
 	server, err := registry.New(registry.Config{
-		Blobs: blobs, Metadata: meta, Log: log,
+		Blobs: blobs, Metadata: meta, Log: log, IdleTimeout: c.IdleTimeout,
 		Extensions: map[string]registry.ExtensionHandler{
 			api.ComponentFrames: frames.New(blobs, meta).ServeExtension,
 			api.ComponentRenders: func(w http.ResponseWriter, r *http.Request, name, rest string) error {
@@ -84,36 +90,62 @@ func serve(ctx context.Context, log *slog.Logger, listen string, at storeFlags, 
 	retention = gc.NewHandler(meta, server)
 	renderer = provider.New(blobs, meta, server, log)
 	defer renderer.Close()
-	return listenAndServe(ctx, log, listen, server, collector)
+	var admin *http.Server
+	if c.Admin.Listen != "" {
+		admin = &http.Server{Handler: o.metrics.Admin(o.checks(st)...), ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive}
+	}
+	return listenAndServe(ctx, o, c, o.metrics.Wrap(server), admin, collector)
 }
 
 // listenAndServe serves until ctx is done, then lets requests under way end.
-func listenAndServe(ctx context.Context, log *slog.Logger, listen string, server http.Handler, collector *gc.Collector) error {
-	listener, err := net.Listen("tcp", listen)
+func listenAndServe(ctx context.Context, o *operation, c *config.Config, server http.Handler, admin *http.Server, collector *gc.Collector) (err error) {
+	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w", listen, err)
+		return fmt.Errorf("listen on %s: %w", c.Listen, err)
 	}
-	log.Info("serving", "address", listener.Addr().String())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	collected := make(chan struct{})
-	go func() {
-		defer close(collected)
-		collector.Run(ctx)
-	}()
+	if admin != nil {
+		stopAdmin, err := startAdmin(ctx, o.log, c.Admin.Listen, admin)
+		if err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		defer stopAdmin()
+	}
+	var background sync.WaitGroup
+	background.Go(func() { collector.Run(ctx) })
+	hangup := hangups()
+	background.Go(func() { o.reloadAt(ctx, hangup) })
+	defer background.Wait()
+	defer cancel()
 	hs := &http.Server{Handler: server, ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive}
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
-		end, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-		defer cancel()
-		stopped <- hs.Shutdown(end)
+		stopped <- o.shutdown(hs)
 	}()
+	o.log.Info("serving", "address", listener.Addr().String())
+	o.tellManager(managerReady)
 	if err := hs.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	err = <-stopped
-	<-collected
-	log.Info("stopped")
+	o.log.Info("stopped")
 	return err
+}
+
+// startAdmin serves those who run the server, until it is told to stop: that is
+// after the registry, so that it can be seen how that ends.
+func startAdmin(ctx context.Context, log *slog.Logger, address string, hs *http.Server) (stop func(), err error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	log.Info("serving metrics", "admin", listener.Addr().String())
+	go func() {
+		if err := hs.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("metrics are not served any more", "error", err)
+		}
+	}()
+	return func() { _ = hs.Close() }, nil
 }
