@@ -58,6 +58,15 @@ func (c *Cache[K, V]) Add(key K, value V, cost int64) {
 	c.cost += cost
 }
 
+// Remove forgets a value.
+func (c *Cache[K, V]) Remove(key K) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.byKey[key]; ok {
+		c.remove(e)
+	}
+}
+
 func (c *Cache[K, V]) remove(e *list.Element) {
 	old := c.recent.Remove(e).(*entry[K, V])
 	delete(c.byKey, old.key)
