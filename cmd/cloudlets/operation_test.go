@@ -74,7 +74,8 @@ func TestAdminListenerTellsStateAndMetrics(t *testing.T) {
 	s.get(t, "/v2/", "", "")
 	for path, want := range map[string]string{
 		"/livez": "ok", "/readyz": "ok",
-		"/metrics": `cloudlets_http_requests_total{code="200",endpoint="base",method="GET"} 1`,
+		"/metrics":  `cloudlets_http_requests_total{code="200",endpoint="base",method="GET"} 1`,
+		"/metrics?": `go_sql_open_connections{db_name="metadata_writer"} 1`,
 	} {
 		answer, err := http.Get("http://" + found[1] + path)
 		if err != nil {

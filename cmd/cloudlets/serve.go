@@ -62,6 +62,7 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
+	o.metrics.CountPools(st.meta.Pools())
 	collector, err := newCollector(st, c.Retention, log)
 	if err != nil {
 		return err

@@ -15,8 +15,6 @@ import (
 type Options struct {
 	// Endpoint names the endpoint of a path by one of a few words.
 	Endpoint func(path string) string
-	// Pools are the databases whose connections are counted, by name.
-	Pools map[string]*sql.DB
 	// Log is where requests are logged.
 	Log *slog.Logger
 }
@@ -60,20 +58,14 @@ func New(o Options) *Metrics {
 	}
 	m.registry.MustRegister(m.requests, m.duration, m.received, m.sent, m.inFlight,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for name, db := range o.Pools {
-		m.registry.MustRegister(collectors.NewDBStatsCollector(db, name))
-	}
 	return m
 }
 
-// Register adds what another room counts.
-func (m *Metrics) Register(c ...prometheus.Collector) error {
-	for _, one := range c {
-		if err := m.registry.Register(one); err != nil {
-			return err
-		}
+// CountPools counts the connections of databases, by name. It is called once.
+func (m *Metrics) CountPools(pools map[string]*sql.DB) {
+	for name, db := range pools {
+		m.registry.MustRegister(collectors.NewDBStatsCollector(db, name))
 	}
-	return nil
 }
 
 // LogAccess says whether every request is logged.
