@@ -107,8 +107,8 @@ func (f Field) set(root reflect.Value, text string) error {
 	if len(f.Enum) > 0 && !slices.Contains(f.Enum, text) {
 		return fmt.Errorf("expected one of %s, found %q", strings.Join(f.Enum, ", "), text)
 	}
-	switch {
-	case f.typ == secretType:
+	switch f.typ {
+	case secretType:
 		secret := NewSecret(text)
 		if f.FromFile {
 			var err error
@@ -118,7 +118,7 @@ func (f Field) set(root reflect.Value, text string) error {
 		}
 		v.Set(reflect.ValueOf(secret))
 		return nil
-	case f.typ == durationType:
+	case durationType:
 		d, err := time.ParseDuration(text)
 		if err != nil {
 			return fmt.Errorf("expected a duration such as 30s or 2m, found %q", text)

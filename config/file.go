@@ -58,7 +58,7 @@ func parse(content []byte) (yaml.Node, error) {
 	return node, nil
 }
 
-func (d *document) fail(n *yaml.Node, key, format string, args ...any) {
+func (d *document) failf(n *yaml.Node, key, format string, args ...any) {
 	if key != "" {
 		key += ": "
 	}
@@ -68,7 +68,7 @@ func (d *document) fail(n *yaml.Node, key, format string, args ...any) {
 // section sets what a mapping has.
 func (d *document) section(prefix string, n *yaml.Node) {
 	if n.Kind != yaml.MappingNode {
-		d.fail(n, prefix, "expected keys with values, found %s", describe(n))
+		d.failf(n, prefix, "expected keys with values, found %s", describe(n))
 		return
 	}
 	seen := map[string]int{}
@@ -79,7 +79,7 @@ func (d *document) section(prefix string, n *yaml.Node) {
 			key = prefix + "." + key
 		}
 		if line, again := seen[key]; again {
-			d.fail(name, key, "expected once, found before on line %d", line)
+			d.failf(name, key, "expected once, found before on line %d", line)
 			continue
 		}
 		seen[key] = name.Line
@@ -97,12 +97,12 @@ func (d *document) entry(key string, name, value *yaml.Node) {
 			d.section(key, value)
 		}
 	case !known:
-		d.fail(name, key, "there is no such key: see cloudlets config example")
+		d.failf(name, key, "there is no such key: see cloudlets config example")
 	case value.Kind != yaml.ScalarNode || value.Tag == "!!null":
-		d.fail(value, key, "expected a single value, found %s", describe(value))
+		d.failf(value, key, "expected a single value, found %s", describe(value))
 	default:
 		if err := f.set(d.root, value.Value); err != nil {
-			d.fail(value, key, "%w", err)
+			d.failf(value, key, "%w", err)
 		}
 	}
 }
@@ -111,7 +111,7 @@ func (d *document) entry(key string, name, value *yaml.Node) {
 func (d *document) checkTwins(prefix string, n *yaml.Node, seen map[string]int) {
 	for key, line := range seen {
 		if _, twice := seen[key+fileSuffix]; twice && d.fields[key+fileSuffix].FromFile {
-			d.fail(n, prefix, "expected %s or %s%s, found both (line %d)", key, key, fileSuffix, line)
+			d.failf(n, prefix, "expected %s or %s%s, found both (line %d)", key, key, fileSuffix, line)
 		}
 	}
 }
