@@ -12,6 +12,7 @@ export CGO_ENABLED ?= 0
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.7.2
 CRANE := github.com/google/go-containerregistry/cmd/crane@v0.21.9
 REGCTL := github.com/regclient/regclient/cmd/regctl@v0.11.5
+VERSITYGW := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,10 +27,11 @@ demo: ## from nothing to a booted Debian, with times
 TEST_PACKAGES := acl attr busybox-static dosfstools e2fsprogs fdisk gdisk grub-common grub-efi-amd64-bin grub-pc-bin libarchive-tools \
 	libcap2-bin mmdebstrap mtools ovmf podman postgresql qemu-system-x86 qemu-utils runc skopeo tar uidmap xz-utils zstd bzip2 gcc libc6-dev
 
-tools: ## what tests need: Debian packages, crane, regctl
+tools: ## what tests need: Debian packages, crane, regctl, versitygw
 	@scripts/apt-install $(TEST_PACKAGES)
 	@test -x $(CACHE)/bin/crane || GOBIN=$(CACHE)/bin go install $(CRANE)
 	@test -x $(CACHE)/bin/regctl || GOBIN=$(CACHE)/bin go install $(REGCTL)
+	@test -x $(CACHE)/bin/versitygw || GOBIN=$(CACHE)/bin go install $(VERSITYGW)
 
 debian: $(CACHE)/debian.tar ## the Debian root filesystem that tests and benchmarks use
 

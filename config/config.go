@@ -14,11 +14,25 @@ type Config struct {
 	Listen          string        `key:"listen" default:"127.0.0.1:5000" help:"address that the registry is served on"`
 	Data            string        `key:"data" help:"directory for everything that is kept; if empty, cloudlets below XDG_DATA_HOME or ~/.local/share"`
 	Database        Secret        `key:"database" help:"PostgreSQL database for the metadata, postgres://…; if empty, SQLite in the data directory"`
+	S3              S3            `key:"s3"`
 	Retention       string        `key:"retention" help:"JSON file that says which tags and untagged manifests to remove; if empty, none"`
 	Admin           Admin         `key:"admin"`
 	Log             Log           `key:"log"`
 	IdleTimeout     time.Duration `key:"idleTimeout" default:"2m" help:"how long a transfer may stand still"`
 	ShutdownTimeout time.Duration `key:"shutdownTimeout" default:"30s" reload:"true" help:"how long requests under way may take to end when the server is stopped"`
+}
+
+// S3 is a bucket for the blobs. Credentials are never part of a configuration.
+type S3 struct {
+	Endpoint   string `key:"endpoint" help:"URL of an S3-compatible server to keep blobs in, such as https://s3.eu-central-1.amazonaws.com; if empty, files in the data directory"`
+	Bucket     string `key:"bucket" help:"bucket to keep blobs in"`
+	Prefix     string `key:"prefix" help:"what the keys of all objects begin with, a slash after it"`
+	Region     string `key:"region" help:"region of the bucket; if empty, the server is asked"`
+	PartSize   int64  `key:"partSize" default:"67108864" help:"bytes of a part of a blob whose length is not known beforehand; there are at most 10000 parts"`
+	EqualParts bool   `key:"equalParts" default:"false" help:"keep all parts of a blob at one size, as Cloudflare R2 wants it"`
+	Checksums  bool   `key:"checksums" default:"true" help:"send CRC-32C checksums; old servers do not know them"`
+	SpoolSize  int64  `key:"spoolSize" default:"4294967296" help:"most bytes of unfinished parts, on disk below the data directory"`
+	CacheSize  int64  `key:"cacheSize" default:"67108864" help:"most bytes of blobs that are kept in memory once read"`
 }
 
 // Admin is the listener for those who run the server.
@@ -38,6 +52,7 @@ func (c *Config) check() error {
 	return errors.Join(
 		checkAddress("listen", c.Listen, false),
 		checkAddress("admin.listen", c.Admin.Listen, true),
+		checkS3(c.S3),
 		checkPositive("idleTimeout", c.IdleTimeout),
 		checkPositive("shutdownTimeout", c.ShutdownTimeout),
 	)
@@ -49,6 +64,13 @@ func checkAddress(key, address string, optional bool) error {
 	}
 	if _, _, err := net.SplitHostPort(address); err != nil {
 		return fmt.Errorf("%s: expected HOST:PORT, found %q", key, address)
+	}
+	return nil
+}
+
+func checkS3(c S3) error {
+	if (c.Endpoint == "") != (c.Bucket == "") {
+		return fmt.Errorf("s3: expected both endpoint and bucket or neither, found endpoint %q and bucket %q", c.Endpoint, c.Bucket)
 	}
 	return nil
 }

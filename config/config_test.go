@@ -66,6 +66,7 @@ func TestFaultsAreToldWithTheirPlace(t *testing.T) {
 		{"no mapping", "- a\n", ":1: expected keys with values, found a list"},
 		{"no YAML", "listen: [\n", "cloudlets.yaml: "},
 		{"bad address", "listen: nowhere\n", "listen: expected HOST:PORT, found \"nowhere\""},
+		{"a bucket nowhere", "s3: {bucket: b}\n", "s3: expected both endpoint and bucket or neither"},
 		{"no time", "shutdownTimeout: 0s\n", "shutdownTimeout: expected a duration above zero"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

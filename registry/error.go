@@ -125,7 +125,7 @@ var knownErrors = []struct {
 	{blobstore.ErrTooLarge, http.StatusRequestEntityTooLarge, CodeSizeInvalid,
 		"the blob is larger than can be stored here: its parts would have to be larger, which the server's settings say"},
 	{blobstore.ErrBusy, http.StatusServiceUnavailable, CodeUnavailable,
-		"too much is being uploaded at once: try again in a little while"},
+		"the store is busy or does not answer just now: try again in a little while"},
 	{os.ErrDeadlineExceeded, http.StatusRequestTimeout, CodeBlobUploadInvalid, "nothing was received for too long"},
 }
 

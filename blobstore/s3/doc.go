@@ -2,6 +2,7 @@
 //
 //	objects/<yyyymmdd>/<id>-<id>                            the bytes of an object
 //	labels/<yyyymmdd>/<id>-<id>.<kind>.<algorithm>-<hex>    empty; says that it is sealed, and what it is
+//	store-id                                                tells one store from another
 //
 // The first id, a ULID, is the object's and says the day; the second one makes
 // the key of every single upload unique. Bytes are written once, straight to

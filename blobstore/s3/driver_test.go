@@ -256,3 +256,24 @@ func TestNewSaysWhatDoesNotWork(t *testing.T) {
 		t.Logf("%s: %v", name, err)
 	}
 }
+
+func TestIdentityIsMadeOnce(t *testing.T) {
+	p := newPlace(t)
+	ids := make(chan string, 4)
+	for range cap(ids) {
+		d := p.driver(t)
+		go func() {
+			id, err := d.Identity(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			ids <- id
+		}()
+	}
+	first := <-ids
+	for range cap(ids) - 1 {
+		if id := <-ids; id != first || id == "" {
+			t.Errorf("got %q and %q", first, id)
+		}
+	}
+}

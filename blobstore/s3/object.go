@@ -72,11 +72,16 @@ type writeError struct{ err error }
 func (e *writeError) Error() string { return e.err.Error() }
 func (e *writeError) Unwrap() error { return e.err }
 
-// copyRange copies bytes from off to end. A stream that breaks off is begun
-// again where it did, as long as it gets on.
-func (d *Driver) copyRange(ctx context.Context, w io.Writer, n name, off, end int64) (written int64, err error) {
+// copyRange copies bytes of an object from off to end.
+func (d *Driver) copyRange(ctx context.Context, w io.Writer, n name, off, end int64) (int64, error) {
+	return d.copyKey(ctx, w, d.objectKey(n), off, end)
+}
+
+// copyKey copies bytes of a key from off to end. A stream that breaks off is
+// begun again where it did, as long as it gets on.
+func (d *Driver) copyKey(ctx context.Context, w io.Writer, key string, off, end int64) (written int64, err error) {
 	for stalls := 0; off < end; {
-		k, err := d.copyOnce(ctx, w, n, off, end)
+		k, err := d.copyOnce(ctx, w, key, off, end)
 		off += k
 		written += k
 		if err == nil {
@@ -98,14 +103,14 @@ func (d *Driver) copyRange(ctx context.Context, w io.Writer, n name, off, end in
 }
 
 // copyOnce copies what one request gives.
-func (d *Driver) copyOnce(ctx context.Context, w io.Writer, n name, off, end int64) (written int64, err error) {
+func (d *Driver) copyOnce(ctx context.Context, w io.Writer, key string, off, end int64) (written int64, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var o minio.GetObjectOptions
 	if err := o.SetRange(off, end-1); err != nil {
 		return 0, err
 	}
-	body, info, _, err := d.client.GetObject(ctx, d.bucket, d.objectKey(n), o)
+	body, info, _, err := d.client.GetObject(ctx, d.bucket, key, o)
 	if err != nil {
 		return 0, err
 	}

@@ -71,7 +71,7 @@ func registerConfig(cmd *cobra.Command) (load func() (*config.Config, error)) {
 
 // storeOf returns where a configured server keeps what it has.
 func storeOf(c *config.Config) storeFlags {
-	at := storeFlags{data: c.Data, database: c.Database.Reveal()}
+	at := storeFlags{data: c.Data, database: c.Database.Reveal(), s3: c.S3}
 	if at.data == "" {
 		at.data = defaultData()
 	}

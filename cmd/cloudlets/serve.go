@@ -34,8 +34,9 @@ func newServe() *cobra.Command {
 		Short: "Run the registry",
 		Long: `Run the registry. It needs no other service: metadata is kept in SQLite and
 blobs in files, both below the data directory, which one process uses at a time.
-With --database several servers share the metadata in PostgreSQL; the data
-directory then has to be one that they share too.
+With --s3-endpoint and --s3-bucket blobs are kept in a bucket of an S3-compatible
+store. With --database several servers share the metadata in PostgreSQL; they
+then have to share the bucket too, or the data directory.
 
 Every flag can be set in a file, too, and in the environment: see cloudlets
 config. A flag wins over the environment, the environment over the file. SIGHUP
@@ -57,7 +58,9 @@ The server collects its garbage while it serves: see cloudlets gc.`,
 
 func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 	log := o.log
-	st, err := storeOf(c).open(ctx, metadata.Options{})
+	at := storeOf(c)
+	at.log = log
+	st, err := at.open(ctx, metadata.Options{})
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/cloudlets/cloudlets/blobstore"
 	"github.com/cloudlets/cloudlets/blobstore/file"
+	"github.com/cloudlets/cloudlets/blobstore/s3"
+	"github.com/cloudlets/cloudlets/config"
 	"github.com/cloudlets/cloudlets/registry/metadata"
 )
 
@@ -21,11 +24,22 @@ import (
 type storeFlags struct {
 	data     string
 	database string
+	s3       config.S3
+	log      *slog.Logger // of the blob driver; nil is none
 }
 
 func (f *storeFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.data, "data", defaultData(), "directory for everything that is kept")
 	cmd.Flags().StringVar(&f.database, "database", "", "PostgreSQL database for the metadata, postgres://… (default: SQLite in the data directory)")
+	for _, field := range config.Fields() {
+		for key, value := range map[string]*string{
+			"s3.endpoint": &f.s3.Endpoint, "s3.bucket": &f.s3.Bucket, "s3.prefix": &f.s3.Prefix, "s3.region": &f.s3.Region,
+		} {
+			if field.Key() == key {
+				cmd.Flags().StringVar(value, field.Flag(), field.Default, field.Help)
+			}
+		}
+	}
 }
 
 // defaultData returns where a registry keeps its data: below XDG_DATA_HOME.
@@ -42,37 +56,83 @@ func defaultData() string {
 
 // store is what a registry keeps, open.
 type store struct {
-	meta  *metadata.Store
-	blobs *blobstore.Store
+	meta    *metadata.Store
+	blobs   *blobstore.Store
+	objects *objects
 }
 
-func (s *store) Close() error { return s.meta.Close() }
+func (s *store) Close() error { return errors.Join(s.meta.Close(), s.objects.close()) }
+
+// objects is the driver of the blobs, open.
+type objects struct {
+	driver blobstore.Driver
+	place  string                                // for messages
+	id     func(context.Context) (string, error) // tells these objects from others
+	close  func() error
+}
 
 // open opens the store that the flags name.
 func (f storeFlags) open(ctx context.Context, o metadata.Options) (_ *store, err error) {
-	driver, err := file.New(f.data)
-	if err != nil {
+	s := new(store)
+	if s.objects, err = f.openObjects(ctx); err != nil {
 		return nil, err
 	}
-	meta, err := f.openMetadata(ctx, o)
-	if err != nil {
-		return nil, err
+	if s.meta, err = f.openMetadata(ctx, o); err != nil {
+		return nil, errors.Join(err, s.objects.close())
 	}
-	s := &store{meta: meta}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	id, err := storeID(f.data)
+	id, err := s.objects.id(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := meta.Bind(ctx, id); err != nil {
-		return nil, fmt.Errorf("blobs in %s: %w", f.data, err)
+	if err := s.meta.Bind(ctx, id); err != nil {
+		return nil, fmt.Errorf("blobs in %s: %w", s.objects.place, err)
 	}
-	s.blobs, err = blobstore.New(driver, meta)
+	s.blobs, err = blobstore.New(s.objects.driver, s.meta)
 	return s, err
+}
+
+func (f storeFlags) openObjects(ctx context.Context) (*objects, error) {
+	if f.s3.Endpoint != "" {
+		return f.openBucket(ctx)
+	}
+	driver, err := file.New(f.data)
+	if err != nil {
+		return nil, err
+	}
+	return &objects{
+		driver: driver, place: f.data,
+		id:    func(context.Context) (string, error) { return storeID(f.data) },
+		close: func() error { return nil },
+	}, nil
+}
+
+// openBucket opens the bucket. The data directory holds what else there is.
+func (f storeFlags) openBucket(ctx context.Context) (*objects, error) {
+	spool := filepath.Join(f.data, "spool")
+	if err := os.MkdirAll(spool, 0o750); err != nil {
+		return nil, fmt.Errorf("make the spool: %w", err)
+	}
+	log := f.log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	driver, err := s3.New(ctx, s3.Config{
+		Endpoint: f.s3.Endpoint, Bucket: f.s3.Bucket, Prefix: f.s3.Prefix, Region: f.s3.Region,
+		PartSize: f.s3.PartSize, EqualParts: f.s3.EqualParts, NoChecksums: !f.s3.Checksums,
+		SpoolDir: spool, SpoolSize: f.s3.SpoolSize, CacheSize: f.s3.CacheSize, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &objects{
+		driver: driver, place: "bucket " + f.s3.Bucket + " at " + f.s3.Endpoint,
+		id: driver.Identity, close: driver.Close,
+	}, nil
 }
 
 func (f storeFlags) openMetadata(ctx context.Context, o metadata.Options) (*metadata.Store, error) {
