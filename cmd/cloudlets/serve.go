@@ -103,7 +103,7 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 
 // listenAndServe serves until ctx is done, then lets requests under way end.
 func listenAndServe(ctx context.Context, o *operation, c *config.Config, server http.Handler, admin *http.Server, collector *gc.Collector) (err error) {
-	listener, err := net.Listen("tcp", c.Listen)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", c.Listen, err)
 	}
