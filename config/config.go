@@ -32,7 +32,7 @@ type S3 struct {
 	EqualParts bool   `key:"equalParts" default:"false" help:"keep all parts of a blob at one size, as Cloudflare R2 wants it"`
 	Checksums  bool   `key:"checksums" default:"true" help:"send CRC-32C checksums; old servers do not know them"`
 	SpoolSize  int64  `key:"spoolSize" default:"4294967296" help:"most bytes of unfinished parts, on disk below the data directory"`
-	CacheSize  int64  `key:"cacheSize" default:"67108864" help:"most bytes of blobs that are kept in memory once read"`
+	CacheSize  int64  `key:"cacheSize" default:"1073741824" help:"most bytes of blobs that are kept, on disk below the data directory, once read"`
 }
 
 // Admin is the listener for those who run the server.

@@ -4,8 +4,6 @@ import (
 	"sync"
 
 	"golang.org/x/sync/semaphore"
-
-	"github.com/cloudlets/cloudlets/blobstore/cache"
 )
 
 const (
@@ -25,7 +23,7 @@ type blockID struct {
 // blockCache keeps blocks that were read, and those that are being read.
 type blockCache struct {
 	driver *Driver
-	recent *cache.Cache[blockID, []byte]
+	slots  *slots
 	reads  *semaphore.Weighted
 
 	mu      sync.Mutex
@@ -39,25 +37,33 @@ type flight struct {
 	err  error
 }
 
-func newBlockCache(d *Driver, size int64) *blockCache {
-	return &blockCache{
-		driver: d, recent: cache.New[blockID, []byte](size),
-		reads: semaphore.NewWeighted(maxReads), flights: make(map[blockID]*flight),
+func newBlockCache(d *Driver, dir string, size int64) (*blockCache, error) {
+	s, err := newSlots(dir, size)
+	if err != nil {
+		return nil, err
 	}
+	return &blockCache{driver: d, slots: s, reads: semaphore.NewWeighted(maxReads), flights: make(map[blockID]*flight)}, nil
 }
 
-// block returns a block of the object. It must not be changed.
-func (o *object) block(i int64) ([]byte, error) {
-	f := o.driver.cache.look(blockID{o.name, i})
-	if ahead := o.ahead(i, f == nil); f == nil {
+// readBlock copies bytes at off of the block i, and says how many.
+func (o *object) readBlock(p []byte, i, off int64) (int, error) {
+	n, f := o.driver.cache.look(blockID{o.name, i}, p, off)
+	here := n > 0
+	if ahead := o.ahead(i, !here && f == nil); f == nil {
 		f = ahead
+	}
+	if here {
+		return n, nil
 	}
 	select {
 	case <-f.done:
-		return f.data, f.err
 	case <-o.ctx.Done():
-		return nil, o.ctx.Err()
+		return 0, o.ctx.Err()
 	}
+	if f.err != nil {
+		return 0, f.err
+	}
+	return copy(p, f.data[off:]), nil
 }
 
 // ahead asks for the block i, if it is missing, and for more where reads follow
@@ -83,44 +89,43 @@ func (o *object) ahead(i int64, missing bool) *flight {
 	}
 	blocks := (o.size + blockSize - 1) / blockSize
 	o.next = min(max(i+1, begin+o.window), blocks)
+	if !missing {
+		i = noBlock
+	}
 	return o.driver.cache.fetch(o, begin, o.next, i)
 }
 
-// landed returns the flight of a block that is here.
-func landed(data []byte) *flight {
-	f := &flight{done: make(chan struct{}), data: data}
-	close(f.done)
-	return f
-}
+// noBlock is the index of no block.
+const noBlock = -1
 
-// look returns the flight of a block that is here or on its way, or nil.
-func (c *blockCache) look(id blockID) *flight {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.find(id)
-}
-
-// find is look, with the lock held.
-func (c *blockCache) find(id blockID) *flight {
-	if f := c.flights[id]; f != nil {
-		return f
+// look copies bytes at off of a block that is here, or returns the flight of one
+// that is on its way.
+func (c *blockCache) look(id blockID, p []byte, off int64) (int, *flight) {
+	for range 2 { // it may land between the two looks
+		if n, here := c.slots.read(id, p, off); here {
+			return n, nil
+		}
+		c.mu.Lock()
+		f := c.flights[id]
+		c.mu.Unlock()
+		if f != nil {
+			return 0, f
+		}
 	}
-	if data, ok := c.recent.Get(id); ok {
-		return landed(data)
-	}
-	return nil
+	return 0, nil
 }
 
 // fetch asks for the blocks from begin to end that are neither here nor on their
-// way, each run of them with one request, and returns the flight of block i.
-func (c *blockCache) fetch(o *object, begin, end, i int64) (want *flight) {
+// way, each run of them with one request, and for the block want whether it is
+// here or not. It returns the flight of that one.
+func (c *blockCache) fetch(o *object, begin, end, want int64) (wanted *flight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var run []*flight
 	for at := begin; at < end; at++ {
 		id := blockID{o.name, at}
-		f := c.find(id)
-		if f == nil {
+		f := c.flights[id]
+		if f == nil && (at == want || !c.slots.has(id)) {
 			f = &flight{done: make(chan struct{})}
 			c.flights[id] = f
 			run = append(run, f)
@@ -128,12 +133,12 @@ func (c *blockCache) fetch(o *object, begin, end, i int64) (want *flight) {
 			c.start(o, at, run)
 			run = nil
 		}
-		if at == i {
-			want = f
+		if at == want {
+			wanted = f
 		}
 	}
 	c.start(o, end, run)
-	return want
+	return wanted
 }
 
 // start reads a run of blocks that ends before the block end, in the background.
@@ -186,11 +191,13 @@ func (b *blockWriter) land(data []byte, err error) {
 	id := blockID{b.name, b.next}
 	f := b.left[0]
 	f.data, f.err = data, err
+	if err == nil {
+		if err := b.cache.slots.add(id, data); err != nil {
+			b.cache.driver.log.Warn("cache failed", "error", err)
+		}
+	}
 	b.cache.mu.Lock()
 	delete(b.cache.flights, id)
-	if err == nil {
-		b.cache.recent.Add(id, data, int64(len(data)))
-	}
 	b.cache.mu.Unlock()
 	close(f.done)
 	b.data, b.left = nil, b.left[1:]

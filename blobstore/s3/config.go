@@ -32,7 +32,7 @@ const (
 const (
 	DefaultPartSize  = 64 << 20
 	DefaultSpoolSize = 4 << 30
-	DefaultCacheSize = 64 << 20
+	DefaultCacheSize = 1 << 30
 )
 
 const (
@@ -65,14 +65,14 @@ type Config struct {
 	// not know it.
 	NoChecksums bool
 
-	// SpoolDir is a directory for parts that are not complete. Nothing stays in
-	// it. Empty is the system's for temporary files.
+	// SpoolDir is a directory for parts that are not complete, and for the
+	// cache. Nothing stays in it. Empty is the system's for temporary files.
 	SpoolDir string
 	// SpoolSize bounds the parts in the spool, in bytes. Who needs more waits
 	// for SpoolWait and then gets blobstore.ErrBusy.
 	SpoolSize int64
 	SpoolWait time.Duration
-	// CacheSize bounds what is kept in memory of what was read, in bytes.
+	// CacheSize bounds what is kept of what was read, in bytes.
 	CacheSize int64
 	// Attempts is how often a request is made before it has failed.
 	Attempts int
@@ -145,7 +145,7 @@ func (c Config) connect() (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newDriver(c, client, transport), nil
+	return newDriver(c, client, transport)
 }
 
 // New returns a driver, after it has tried out that the bucket can be written

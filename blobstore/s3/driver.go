@@ -46,7 +46,7 @@ type Driver struct {
 
 var _ blobstore.Driver = (*Driver)(nil)
 
-func newDriver(c Config, client *minio.Core, transport *http.Transport) *Driver {
+func newDriver(c Config, client *minio.Core, transport *http.Transport) (*Driver, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	d := &Driver{
 		client: client, transport: transport, bucket: c.Bucket, prefix: c.Prefix, config: c, log: c.Log,
@@ -54,8 +54,9 @@ func newDriver(c Config, client *minio.Core, transport *http.Transport) *Driver 
 		sizes: cache.New[name, int64](knownSizes),
 		ctx:   ctx, cancel: cancel,
 	}
-	d.cache = newBlockCache(d, c.CacheSize)
-	return d
+	var err error
+	d.cache, err = newBlockCache(d, c.SpoolDir, c.CacheSize)
+	return d, err
 }
 
 // Close ends what goes on in the background. Objects that are open fail.
@@ -63,7 +64,7 @@ func (d *Driver) Close() error {
 	d.cancel()
 	d.work.Wait()
 	d.transport.CloseIdleConnections()
-	return nil
+	return d.cache.slots.close()
 }
 
 // Create begins an object. The store is not asked for anything yet.

@@ -45,11 +45,11 @@ func (o *object) ReadAt(p []byte, off int64) (n int, err error) {
 	}
 	for n < len(p) && off+int64(n) < o.size {
 		at := off + int64(n)
-		block, err := o.block(at / blockSize)
+		k, err := o.readBlock(p[n:], at/blockSize, at%blockSize)
 		if err != nil {
 			return n, fmt.Errorf("read object %s at %d: %w", o.name, at, err)
 		}
-		n += copy(p[n:], block[at%blockSize:])
+		n += k
 	}
 	if n < len(p) {
 		return n, io.EOF

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
-	"golang.org/x/sys/unix"
 
 	"github.com/cloudlets/cloudlets/blobstore"
 )
@@ -65,11 +64,10 @@ func (b *buffer) reserve(ctx context.Context, n int64, wait bool) (bool, error) 
 
 // spill moves the bytes from memory to a file.
 func (b *buffer) spill() error {
-	fd, err := unix.Open(b.spool.dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return fmt.Errorf("make a file in the spool %s: %w", b.spool.dir, err)
+	var err error
+	if b.file, err = tempFile(b.spool.dir); err != nil {
+		return err
 	}
-	b.file = os.NewFile(uintptr(fd), "part in "+b.spool.dir)
 	mem := b.mem
 	b.mem = nil
 	_, err = b.file.WriteAt(mem, 0)

@@ -126,7 +126,7 @@ func TestManyTinyChunks(t *testing.T) {
 }
 
 func TestReadingInOrderAsksForLargeRanges(t *testing.T) {
-	p := newPlace(t, func(c *s3.Config) { c.CacheSize = 16 << 20 })
+	p := newPlace(t, func(c *s3.Config) { c.CacheSize = 64 << 20 })
 	d := p.driver(t)
 	content := random(40 << 20)
 	key := seal(t, create(t, d, content), content)
