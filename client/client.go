@@ -77,6 +77,18 @@ func (c *Client) repository(ref registry.Reference) *Repository {
 	return &Repository{Repository: repo, client: c}
 }
 
+// Registry returns the registry of a name such as localhost:5000. Nothing is
+// asked of it yet.
+func (c *Client) Registry(name string) (*remote.Registry, error) {
+	reg, err := remote.NewRegistry(name)
+	if err != nil {
+		return nil, fmt.Errorf("registry %q: expected HOST[:PORT]: %w", name, err)
+	}
+	reg.Client = c.auth
+	reg.PlainHTTP = c.plainHTTP || isLocal(name)
+	return reg, nil
+}
+
 // isLocal reports whether a host is this machine.
 func isLocal(hostport string) bool {
 	host := hostport

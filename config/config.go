@@ -15,6 +15,9 @@ type Config struct {
 	Data            string        `key:"data" help:"directory for everything that is kept; if empty, cloudlets below XDG_DATA_HOME or ~/.local/share"`
 	Database        Secret        `key:"database" help:"PostgreSQL database for the metadata, postgres://…; if empty, SQLite in the data directory"`
 	S3              S3            `key:"s3"`
+	Access          string        `key:"access" help:"YAML file that says who may do what: see docs/access.md; if empty, whoever logs in may do everything, or everybody where nobody can"`
+	Htpasswd        string        `key:"htpasswd" help:"file of users and bcrypt hashes (htpasswd -B); it is read again when it changes"`
+	TLS             TLS           `key:"tls"`
 	Retention       string        `key:"retention" help:"JSON file that says which tags and untagged manifests to remove; if empty, none"`
 	Admin           Admin         `key:"admin"`
 	Log             Log           `key:"log"`
@@ -33,6 +36,14 @@ type S3 struct {
 	Checksums  bool   `key:"checksums" default:"true" help:"send CRC-32C checksums; old servers do not know them"`
 	SpoolSize  int64  `key:"spoolSize" default:"4294967296" help:"most bytes of unfinished parts, on disk below the data directory"`
 	CacheSize  int64  `key:"cacheSize" default:"1073741824" help:"most bytes of blobs that are kept, on disk below the data directory, once read"`
+}
+
+// TLS is what the registry proves itself with. The files are read again when
+// they change.
+type TLS struct {
+	Cert     string `key:"cert" help:"file with the server's certificate chain in PEM; if empty, plain HTTP is served"`
+	Key      string `key:"key" help:"file with the private key of the certificate in PEM"`
+	ClientCA string `key:"clientCa" help:"file with the certificates in PEM of those who vouch for clients"`
 }
 
 // Admin is the listener for those who run the server.

@@ -50,7 +50,7 @@ type Principal interface {
 // Quota bounds what is pushed.
 type Quota interface {
 	// Admit counts the bytes of a body that are pushed to a repository, until it
-	// is closed. length is that of the body, or negative. The error, of Admit or
+	// is closed. length is that of the body, or negative where it is not known. The error, of Admit or
 	// of reading, is an [Error] once they are too many.
 	Admit(ctx context.Context, repository string, body io.ReadCloser, length int64) (io.ReadCloser, error)
 }
@@ -92,7 +92,11 @@ func (s *Server) admit(r *http.Request, rt route) (done func(), err error) {
 	if s.quota == nil || rt.name == "" || !pushes {
 		return func() {}, nil
 	}
-	body, err := s.quota.Admit(r.Context(), rt.name, r.Body, r.ContentLength)
+	length := r.ContentLength
+	if r.Method == http.MethodPost && length == 0 {
+		length = -1 // what begins here goes on in other requests
+	}
+	body, err := s.quota.Admit(r.Context(), rt.name, r.Body, length)
 	if err != nil {
 		return nil, err
 	}
@@ -135,6 +139,8 @@ func extensionNeeds(method string, rt route) []Need {
 		return []Need{{ActionPull, rt.name}, {ActionPush, rt.name}}
 	case rt.reference == api.ComponentRenders && action != ActionPull:
 		action = ActionRender
+	case rt.reference == api.ComponentRetention && action != ActionPull:
+		action = ActionAdmin
 	case !ok:
 		action = ActionPush
 	}

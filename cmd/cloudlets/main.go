@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"oras.land/oras-go/v2/errdef"
+	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/errcode"
 )
 
@@ -37,6 +38,9 @@ func main() {
 		os.Exit(exitInterrupted)
 	}
 	fmt.Fprintln(os.Stderr, "cloudlets:", err)
+	if errors.Is(err, auth.ErrBasicCredentialNotFound) {
+		fmt.Fprintln(os.Stderr, "The registry wants to know who you are: cloudlets login REGISTRY")
+	}
 	os.Exit(exitCode(err))
 }
 

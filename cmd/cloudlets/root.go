@@ -48,7 +48,8 @@ booted by digest.
 	flags.BoolVar(&g.plainHTTP, "plain-http", false, "use HTTP without TLS (implied for localhost)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newServe(), newConfig(), newGC(g), newFsck(g), newPush(g), newPull(g), newRender(g), newBoot(g), newList(g), newInspect(g), newBootkit(g), newExitCodes())
+		newServe(), newConfig(), newGC(g), newFsck(g), newPush(g), newPull(g), newRender(g), newBoot(g), newList(g), newInspect(g), newBootkit(g),
+		newLogin(g), newLogout(g), newExitCodes())
 	return root
 }
 

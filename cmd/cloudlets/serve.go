@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -42,6 +43,9 @@ Every flag can be set in a file, too, and in the environment: see cloudlets
 config. A flag wins over the environment, the environment over the file. SIGHUP
 has the file read again.
 
+Everybody may do everything, unless --access, --htpasswd or --tls-client-ca says who
+may do what.
+
 The server collects its garbage while it serves: see cloudlets gc.`,
 		Args: exactly(),
 	}
@@ -70,12 +74,16 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	guard, err := newGuard(c, st.meta, log)
+	if err != nil {
+		return err
+	}
 	blobs, meta := st.blobs, st.meta
 	// The registry and what serves its extensions know of each other: the one
 	// routes requests and tells of manifests, the others put manifests.
 	var renderer *provider.Renderer
 	var retention *gc.Handler
-	server, err := registry.New(registry.Config{
+	rc := registry.Config{
 		Blobs: blobs, Metadata: meta, Log: log, IdleTimeout: c.IdleTimeout,
 		Extensions: map[string]registry.ExtensionHandler{
 			api.ComponentFrames: frames.New(blobs, meta).ServeExtension,
@@ -87,7 +95,9 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 			},
 		},
 		OnManifest: func(_ context.Context, repository string, d digest.Digest) { renderer.Prepare(repository, d) },
-	})
+	}
+	guard.apply(&rc)
+	server, err := registry.New(rc)
 	if err != nil {
 		return err
 	}
@@ -98,14 +108,17 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 	if c.Admin.Listen != "" {
 		admin = &http.Server{Handler: o.metrics.Admin(o.checks(st)...), ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive}
 	}
-	return listenAndServe(ctx, o, c, o.metrics.Wrap(server), admin, collector)
+	return listenAndServe(ctx, o, c, o.metrics.Wrap(guard.handler(server)), guard.tls, admin, collector)
 }
 
 // listenAndServe serves until ctx is done, then lets requests under way end.
-func listenAndServe(ctx context.Context, o *operation, c *config.Config, server http.Handler, admin *http.Server, collector *gc.Collector) (err error) {
+func listenAndServe(ctx context.Context, o *operation, c *config.Config, server http.Handler, secure *tls.Config, admin *http.Server, collector *gc.Collector) (err error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", c.Listen, err)
+	}
+	if secure != nil {
+		listener = tls.NewListener(listener, secure)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -122,7 +135,7 @@ func listenAndServe(ctx context.Context, o *operation, c *config.Config, server 
 	background.Go(func() { o.reloadAt(ctx, hangup) })
 	defer background.Wait()
 	defer cancel()
-	hs := &http.Server{Handler: server, ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive}
+	hs := &http.Server{Handler: server, TLSConfig: secure, ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive}
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()

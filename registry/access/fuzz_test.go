@@ -1,0 +1,77 @@
+package access
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+	"golang.org/x/crypto/bcrypt"
+)
+
+func FuzzHtpasswd(f *testing.F) {
+	f.Add([]byte(madeByHtpasswd))
+	f.Add([]byte("# x\n\na:$2y$05$"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		users, err := parseHtpasswd(content)
+		if err != nil {
+			return
+		}
+		for user, hash := range users {
+			if cost, err := bcrypt.Cost(hash); err != nil || cost > maxCost || !validUser(user) || strings.Contains(user, ":") {
+				t.Errorf("accepted %q with %q", user, hash)
+			}
+		}
+	})
+}
+
+func FuzzAuthorization(f *testing.F) {
+	for _, seed := range []string{basic("alice", secret), "Bearer a.b.c", "basic Og==", "Basic", "Bearer  ", "Digest x"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		c, err := parseAuthorization(http.Header{"Authorization": {value}})
+		switch {
+		case err != nil && !c.none():
+			t.Errorf("%q: credentials beside an error", value)
+		case c.token != "" && c.user+c.password != "":
+			t.Errorf("%q: both a token and a user", value)
+		case c.user == "" && c.password != "" || strings.Contains(c.user, ":"):
+			t.Errorf("%q: got %+v", value, c)
+		}
+	})
+}
+
+func FuzzToken(f *testing.F) {
+	now := newClock()
+	key := newECDSA(f)
+	c := foreign(f, fixedKeys{{Key: &key.PublicKey, KeyID: "ec"}}, now.Now)
+	good := forge(f, jose.ES256, key, "ec", goodClaims(now.Now()))
+	f.Add(good)
+	f.Add(unsigned(f, `{"alg":"none"}`, goodClaims(now.Now())))
+	f.Add(unsigned(f, `{"alg":"ES256","kid":"ec","crit":["b64"],"b64":false}`, goodClaims(now.Now())))
+	f.Add("a.b.c")
+	f.Fuzz(func(t *testing.T, token string) {
+		// Nobody else has the key, so what is signed is what was.
+		if id, _, err := c.verifier.verify(t.Context(), token); err == nil && id.name != "ci:job" {
+			t.Errorf("%q was accepted as of %q", token, id.name)
+		}
+	})
+}
+
+func FuzzScope(f *testing.F) {
+	f.Add("repository:a/b:pull,push registry:catalog:*")
+	f.Add("repository(plugin):host:5000/a:pull")
+	f.Fuzz(func(t *testing.T, text string) {
+		scopes, err := parseScopes([]string{text})
+		if err != nil {
+			return
+		}
+		for _, scope := range scopes {
+			again, err := parseScope(scope.String())
+			if err != nil || again.String() != scope.String() || scope.Type == "" || scope.Name == "" {
+				t.Errorf("%q reads as %+v, which reads as %+v, %v", text, scope, again, err)
+			}
+		}
+	})
+}
