@@ -198,8 +198,11 @@ func (s *Server) putUpload(w http.ResponseWriter, r *http.Request, rt route) err
 		return err
 	}
 	record, err := s.seal(r.Context(), writer, d)
+	if errors.Is(err, blobstore.ErrBusy) {
+		return err // what was saved before can be gone on from
+	}
 	if err != nil {
-		return errors.Join(err, s.cancel(r.Context(), u))
+		return errors.Join(lost(err), s.cancel(r.Context(), u))
 	}
 	if err := s.commit(r.Context(), rt.name, record, u); err != nil {
 		return err
@@ -251,13 +254,41 @@ func (s *Server) appendBody(w http.ResponseWriter, r *http.Request, u *metadata.
 	}
 	writer, err := s.blobs.Resume(r.Context(), u.State)
 	if errors.Is(err, blobstore.ErrNotFound) {
-		return nil, errors.Join(metadata.ErrUploadUnknown, err, s.cancel(r.Context(), u))
+		return nil, errors.Join(lost(err), s.cancel(r.Context(), u))
 	}
 	if err != nil {
 		return nil, err
 	}
+	if err := s.appendTo(writer, chunk, w, r, u); err != nil {
+		err = errors.Join(lost(err), writer.Close())
+		if ends(err) {
+			err = errors.Join(err, s.cancel(r.Context(), u))
+		}
+		return nil, err
+	}
+	return writer, nil
+}
+
+// lost says of an upload of which something is not there any more that it is
+// unknown.
+func lost(err error) error {
+	if errors.Is(err, blobstore.ErrNotFound) {
+		return errors.Join(metadata.ErrUploadUnknown, err)
+	}
+	return err
+}
+
+// ends says whether an upload cannot go on after an error of storage. Anything
+// else may pass.
+func ends(err error) bool {
+	return isFull(err) || errors.Is(err, blobstore.ErrTooLarge) || errors.Is(err, blobstore.ErrNotFound)
+}
+
+// appendTo appends the body of a request to the writer of an upload and saves
+// its state.
+func (s *Server) appendTo(writer *blobstore.Writer, chunk *span, w http.ResponseWriter, r *http.Request, u *metadata.Upload) error {
 	if err := expect(r, writer); err != nil {
-		return nil, errors.Join(err, writer.Close())
+		return err
 	}
 	ctx := context.WithoutCancel(r.Context()) // what arrived is saved, even if its client went away
 	save := func(state blobstore.Upload, err error) error {
@@ -267,28 +298,20 @@ func (s *Server) appendBody(w http.ResponseWriter, r *http.Request, u *metadata.
 		return s.meta.SaveUpload(ctx, u, state)
 	}
 	before := writer.Size()
-	err = s.receive(w, r, writer, saveEvery, func() error { return save(writer.Saved()) })
+	err := s.receive(w, r, writer, saveEvery, func() error { return save(writer.Saved()) })
 	var broken *readError
 	switch {
-	case isFull(err) || errors.Is(err, blobstore.ErrTooLarge): // it cannot go on
-		return nil, errors.Join(err, writer.Close(), s.cancel(r.Context(), u))
 	case err != nil && !errors.As(err, &broken): // storage fails, or the object is another node's now
-		return nil, errors.Join(err, writer.Close())
+		return err
 	case err == nil && chunk != nil && writer.Size()-before != chunk.length():
-		err = uploadInvalid("the chunk has %d bytes, its Content-Range says %d", writer.Size()-before, chunk.length())
-		return nil, errors.Join(err, writer.Close()) // the state stays what it was
+		return uploadInvalid("the chunk has %d bytes, its Content-Range says %d", writer.Size()-before, chunk.length())
 	}
 	// A PUT that got here is about to be sealed: its row goes, so what is in it
 	// does not matter any more.
 	if err != nil || r.Method == http.MethodPatch {
-		if unsaved := save(writer.Save(ctx)); unsaved != nil {
-			err = errors.Join(err, unsaved)
-		}
+		err = errors.Join(err, save(writer.Save(ctx)))
 	}
-	if err != nil {
-		return nil, errors.Join(received(err), writer.Close())
-	}
-	return writer, nil
+	return received(err)
 }
 
 // expect tells a writer how long the blob will be, as far as the request says:
