@@ -61,6 +61,7 @@ func FuzzToken(f *testing.F) {
 
 func FuzzScope(f *testing.F) {
 	f.Add("repository:a/b:pull,push registry:catalog:*")
+	f.Add("(:0:")
 	f.Add("repository(plugin):host:5000/a:pull")
 	f.Fuzz(func(t *testing.T, text string) {
 		scopes, err := parseScopes([]string{text})

@@ -93,6 +93,7 @@ type hashes struct {
 	users     htpasswd
 	nobodys   [][]byte
 	low, high int // costs
+	compare   func(hash, password []byte) error
 }
 
 func newHashes(content []byte) (*hashes, error) {
@@ -100,7 +101,7 @@ func newHashes(content []byte) (*hashes, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &hashes{users: parsed, low: bcrypt.DefaultCost, high: bcrypt.DefaultCost}
+	h := &hashes{users: parsed, compare: bcrypt.CompareHashAndPassword, low: bcrypt.DefaultCost, high: bcrypt.DefaultCost}
 	first := true
 	for _, hash := range parsed {
 		cost, err := bcrypt.Cost(hash)
@@ -130,7 +131,7 @@ func (h *hashes) verify(user, password string) bool {
 	if !ok {
 		hash = h.nobodys[h.high-h.low]
 	}
-	if bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil && ok {
+	if h.compare(hash, []byte(password)) == nil && ok {
 		return true
 	}
 	cost, err := bcrypt.Cost(hash)
@@ -138,7 +139,7 @@ func (h *hashes) verify(user, password string) bool {
 		return false
 	}
 	for c := cost; c < h.high; c++ {
-		_ = bcrypt.CompareHashAndPassword(h.nobodys[c-h.low], []byte(password)) // for the time it takes
+		_ = h.compare(h.nobodys[c-h.low], []byte(password)) // for the time it takes
 	}
 	return false
 }

@@ -58,10 +58,10 @@ func parseScope(text string) (resourceAccess, error) {
 		return resourceAccess{}, fmt.Errorf("a scope of %d bytes: at most %d are allowed", len(text), maxScope)
 	}
 	first, last := strings.IndexByte(text, ':'), strings.LastIndexByte(text, ':')
-	if first <= 0 || last <= first+1 {
+	kind, _, _ := strings.Cut(text[:max(first, 0)], "(")
+	if kind == "" || last <= first+1 {
 		return resourceAccess{}, fmt.Errorf("scope %q: expected TYPE:NAME:ACTIONS, such as repository:golden/debian:pull,push", text)
 	}
-	kind, _, _ := strings.Cut(text[:first], "(")
 	scope := resourceAccess{Type: kind, Name: text[first+1 : last]}
 	for action := range strings.SplitSeq(text[last+1:], ",") {
 		if action != "" && !slices.Contains(scope.Actions, action) {

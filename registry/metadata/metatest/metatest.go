@@ -29,6 +29,7 @@ func Run(t *testing.T, open Open) {
 		"RemovedBlobIsGoneUnlessReferred":       testRemoveBlob,
 		"PromiseRenewsLeaseLate":                testPromise,
 		"BlobsAreListedInPages":                 testListBlobs,
+		"UsageCountsWhatIsStored":               testUsage,
 		"UploadGoesOnFromItsState":              testUpload,
 		"UploadOfTwoWritersHasOneWinner":        testUploadConflict,
 		"UploadExpiresIntoTrash":                testUploadExpiry,
