@@ -55,7 +55,7 @@ lint: ## formatting, vet and golangci-lint
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these files"; exit 1; }
 	go vet ./...
 	@test -x $(CACHE)/bin/golangci-lint || GOBIN=$(CACHE)/bin go install $(GOLANGCI_LINT)
-	golangci-lint run
+	golangci-lint run --allow-parallel-runners
 
 conformance: build ## the distribution spec, against our registry
 	scripts/conformance cloudlets
