@@ -221,7 +221,7 @@ func TestFaultsAreRetried(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 6 {
 		all.Go(func() {
-			content := random(18<<20 + i)
+			content := random(14<<20 + i)
 			w := create(t, d, content[:7<<20])
 			point := save(t, w)
 			w.Close()
