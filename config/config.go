@@ -22,6 +22,8 @@ type Config struct {
 	Admin           Admin         `key:"admin"`
 	Log             Log           `key:"log"`
 	IdleTimeout     time.Duration `key:"idleTimeout" default:"2m" help:"how long a transfer may stand still"`
+	UploadExpiry    time.Duration `key:"uploadExpiry" default:"24h" help:"how long an unfinished upload is kept after it was last written to"`
+	OrphanInterval  time.Duration `key:"orphanInterval" default:"168h" help:"how often the store is searched for objects that nothing refers to, as a crash may leave them; one that is found again twice uploadExpiry later is removed"`
 	ShutdownTimeout time.Duration `key:"shutdownTimeout" default:"30s" reload:"true" help:"how long requests under way may take to end when the server is stopped"`
 }
 
@@ -65,6 +67,8 @@ func (c *Config) check() error {
 		checkAddress("admin.listen", c.Admin.Listen, true),
 		checkS3(c.S3),
 		checkPositive("idleTimeout", c.IdleTimeout),
+		checkPositive("uploadExpiry", c.UploadExpiry),
+		checkPositive("orphanInterval", c.OrphanInterval),
 		checkPositive("shutdownTimeout", c.ShutdownTimeout),
 	)
 }

@@ -40,7 +40,7 @@ collecting does not make that shorter.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, st.Close()) }()
-			c, err := newCollector(st, policy, slog.Default())
+			c, err := newCollector(st, gc.Config{Log: slog.Default()}, policy)
 			if err != nil {
 				return err
 			}
@@ -65,20 +65,20 @@ func registerPolicy(cmd *cobra.Command, policy *string) {
 	cmd.Flags().StringVar(policy, "retention", "", "JSON file that says which tags and untagged manifests to remove (default: none)")
 }
 
-// newCollector returns a collector with the policy in a file, or none.
-func newCollector(st *store, policyFile string, log *slog.Logger) (*gc.Collector, error) {
-	var policy gc.Policy
+// newCollector returns a collector of a store, with the policy in a file, or none.
+func newCollector(st *store, c gc.Config, policyFile string) (*gc.Collector, error) {
 	if policyFile != "" {
 		f, err := os.Open(policyFile)
 		if err != nil {
 			return nil, fmt.Errorf("open retention policy: %w", err)
 		}
 		defer f.Close()
-		if policy, err = gc.ReadPolicy(f); err != nil {
+		if c.Policy, err = gc.ReadPolicy(f); err != nil {
 			return nil, fmt.Errorf("%s: %w", policyFile, err)
 		}
 	}
-	return gc.New(gc.Config{Metadata: st.meta, Objects: st.blobs.Driver(), Policy: policy, Log: log})
+	c.Metadata, c.Objects = st.meta, st.blobs.Driver()
+	return gc.New(c)
 }
 
 func printCollection(w io.Writer, r gc.Result, dry bool) {

@@ -64,13 +64,13 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 	log := o.log
 	at := storeOf(c)
 	at.log = log
-	st, err := at.open(ctx, metadata.Options{})
+	st, err := at.open(ctx, metadata.Options{Upload: c.UploadExpiry})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	o.metrics.CountPools(st.meta.Pools())
-	collector, err := newCollector(st, c.Retention, log)
+	collector, err := newCollector(st, gc.Config{OrphanInterval: c.OrphanInterval, Log: log}, c.Retention)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -35,7 +36,9 @@ type Config struct {
 	Metadata *metadata.Store
 	Objects  Objects
 	Policy   Policy
-	Log      *slog.Logger // nil is slog.Default
+	// OrphanInterval is how often Run searches for orphans; zero is a week.
+	OrphanInterval time.Duration
+	Log            *slog.Logger // nil is slog.Default
 }
 
 // Collector collects garbage. Any number of them, on any number of nodes, share
@@ -45,6 +48,8 @@ type Collector struct {
 	objects Objects
 	policy  Policy
 	log     *slog.Logger
+
+	orphanInterval time.Duration
 }
 
 // New returns a collector.
@@ -58,7 +63,10 @@ func New(c Config) (*Collector, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	return &Collector{meta: c.Metadata, objects: c.Objects, policy: c.Policy, log: c.Log}, nil
+	if c.OrphanInterval == 0 {
+		c.OrphanInterval = defaultOrphanInterval
+	}
+	return &Collector{meta: c.Metadata, objects: c.Objects, policy: c.Policy, log: c.Log, orphanInterval: c.OrphanInterval}, nil
 }
 
 // Result counts what a collection did.

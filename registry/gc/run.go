@@ -8,21 +8,25 @@ import (
 
 const (
 	// minPause and maxPause bound the wait between two passes, which doubles
-	// while there is nothing to do.
+	// while there is nothing to do. It is no longer than the time between two
+	// searches for orphans.
 	minPause = 5 * time.Second
 	maxPause = 5 * time.Minute
 	// jitter is the part of a pause that is left to chance, so that nodes which
 	// were started together do not stay together.
 	jitter = 0.33
 
-	// Retention and orphans are looked to this often, by one node for all.
-	retentionInterval = time.Hour
-	orphanInterval    = 7 * 24 * time.Hour
+	// Retention and orphans are looked to this often, by one node for all, unless
+	// the configuration says otherwise.
+	retentionInterval     = time.Hour
+	defaultOrphanInterval = 7 * 24 * time.Hour
 )
 
 // Run collects until ctx is done. What fails is logged and tried again later.
 func (c *Collector) Run(ctx context.Context) {
-	pause := minPause
+	longest := min(maxPause, c.orphanInterval)
+	shortest := min(minPause, longest)
+	pause := shortest
 	for wait(ctx, pause) {
 		r, err := c.once(ctx)
 		switch {
@@ -33,10 +37,10 @@ func (c *Collector) Run(ctx context.Context) {
 		case !r.idle():
 			c.log.InfoContext(ctx, "garbage collected", "tags", r.Tags, "uploads", r.Uploads, "manifests", r.Reviewed.Manifests,
 				"blobs", r.Reviewed.Blobs, "bytes", r.Reviewed.Bytes, "orphans", r.Orphans, "objects_removed", r.Removed)
-			pause = minPause
+			pause = shortest
 			continue
 		}
-		pause = min(2*pause, maxPause)
+		pause = min(2*pause, longest)
 	}
 }
 
@@ -54,7 +58,7 @@ func (c *Collector) once(ctx context.Context) (r Result, err error) {
 	if err := c.pass(ctx, &r); err != nil {
 		return r, err
 	}
-	if mine, err = c.meta.ClaimDuty(ctx, "orphans", orphanInterval); err != nil || !mine {
+	if mine, err = c.meta.ClaimDuty(ctx, "orphans", c.orphanInterval); err != nil || !mine {
 		return r, err
 	}
 	r.Orphans, err = c.FindOrphans(ctx)

@@ -88,11 +88,13 @@ func (t *tx) expireLeases(limit int) (int, error) {
 }
 
 // ClaimDuty says whether the caller is to do what one process does for all, and
-// if so puts it off for everybody by interval.
+// if so puts it off for everybody by interval. One that was put off by more than
+// that is due: the interval was longer then.
 func (s *Store) ClaimDuty(ctx context.Context, name string, interval time.Duration) (mine bool, err error) {
 	err = s.update(ctx, "claim duty "+name, func(t *tx) error {
 		n, err := t.exec(`INSERT INTO duties (name, due_at) VALUES ($1, $2)
-			ON CONFLICT (name) DO UPDATE SET due_at = excluded.due_at WHERE duties.due_at <= $3`,
+			ON CONFLICT (name) DO UPDATE SET due_at = excluded.due_at
+			WHERE duties.due_at <= $3 OR duties.due_at > excluded.due_at`,
 			name, t.after(interval), t.now)
 		mine = n > 0
 		return err
