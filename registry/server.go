@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/blobstore"
 	"github.com/cloudlets/cloudlets/registry/metadata"
 )
@@ -75,16 +77,19 @@ func New(c Config) (*Server, error) {
 	if c.IdleTimeout == 0 {
 		c.IdleTimeout = DefaultIdleTimeout
 	}
-	return &Server{
+	s := &Server{
 		blobs:      c.Blobs,
 		meta:       c.Metadata,
 		log:        c.Log,
 		idle:       c.IdleTimeout,
 		access:     c.Access,
 		quota:      c.Quota,
-		extensions: c.Extensions,
+		extensions: map[string]ExtensionHandler{},
 		onManifest: c.OnManifest,
-	}, nil
+	}
+	s.extensions[api.ComponentHistory] = s.serveHistory
+	maps.Copy(s.extensions, c.Extensions)
+	return s, nil
 }
 
 // Headers of the specification, in the form http.Header keys have.

@@ -76,7 +76,7 @@ func TestPutManifestIsAPush(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantManifest(t, f.url, "/v2/a/manifests/v2", ociManifest, raw, m.Digest)
-	history, err := f.meta.TagHistory(t.Context(), "a", "v1", 1)
+	history, err := f.meta.TagHistory(t.Context(), "a", "v1", 0, 1)
 	if err != nil || len(history) != 1 || history[0].Actor != "renderer" {
 		t.Errorf("the history is %+v, %v", history, err)
 	}

@@ -73,7 +73,7 @@ func TestPolicyRetiresOldTags(t *testing.T) {
 			t.Errorf("%s: got %v, %v, want %s", repository, tags, err, want)
 		}
 	}
-	history, err := w.meta.TagHistory(t.Context(), "golden/debian", "v1", 1)
+	history, err := w.meta.TagHistory(t.Context(), "golden/debian", "v1", 0, 1)
 	if err != nil || history[0].Actor != retention {
 		t.Errorf("the history is %+v, %v", history, err)
 	}

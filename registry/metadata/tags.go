@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -12,6 +13,7 @@ import (
 
 // TagEvent is one change of a tag.
 type TagEvent struct {
+	ID       int64 // the store's to say; a later event of a tag has a greater one
 	Tag      string
 	Digest   digest.Digest // what the tag points to since; empty if it was deleted
 	Previous digest.Digest // what it pointed to before; empty if it was new
@@ -167,17 +169,20 @@ func (s *Store) Tags(ctx context.Context, repository, after string, limit int) (
 	return tags, nil
 }
 
-// TagHistory returns the last limit changes of a tag, the newest first. It
-// outlives the tag.
-func (s *Store) TagHistory(ctx context.Context, repository, tag string, limit int) ([]TagEvent, error) {
-	const query = `SELECT e.digest, e.previous, e.actor, e.at
+// TagHistory returns the last limit changes of a tag before the event of an ID,
+// the newest first; with zero, the last of all. The history outlives the tag.
+func (s *Store) TagHistory(ctx context.Context, repository, tag string, before int64, limit int) ([]TagEvent, error) {
+	const query = `SELECT e.id, e.digest, e.previous, e.actor, e.at
 		FROM repositories r JOIN tag_events e ON e.repository_id = r.id
-		WHERE r.name = $1 AND e.tag = $2
-		ORDER BY e.id DESC LIMIT $3`
+		WHERE r.name = $1 AND e.tag = $2 AND e.id < $3
+		ORDER BY e.id DESC LIMIT $4`
+	if before == 0 {
+		before = math.MaxInt64
+	}
 	var events []TagEvent
 	e := TagEvent{Tag: tag}
 	var at int64
-	err := s.list(ctx, query, []any{repository, tag, limit}, []any{&e.Digest, &e.Previous, &e.Actor, &at}, func() bool {
+	err := s.list(ctx, query, []any{repository, tag, before, limit}, []any{&e.ID, &e.Digest, &e.Previous, &e.Actor, &at}, func() bool {
 		e.At = timeOf(at)
 		events = append(events, e)
 		return true

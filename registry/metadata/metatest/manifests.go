@@ -122,17 +122,36 @@ func testTags(t *testing.T, f *fixture) {
 	f.wantErr(err, metadata.ErrManifestUnknown)
 	_, err = f.Manifest(f.ctx, "a", two)
 	f.must(err)
-	history, err := f.TagHistory(f.ctx, "a", "v1", 10)
+	history, err := f.TagHistory(f.ctx, "a", "v1", 0, 10)
 	f.must(err)
+	ids := withoutIDs(history)
 	want := []metadata.TagEvent{
 		{Tag: "v1", Previous: two, Actor: "remover", At: start.Add(2 * time.Minute)},
 		{Tag: "v1", Digest: two, Previous: one, Actor: "tester", At: start.Add(time.Minute)},
 		{Tag: "v1", Digest: one, Actor: "tester", At: start},
 	}
 	same(t, history, want)
-	history, err = f.TagHistory(f.ctx, "a", "v1", 1)
+	history, err = f.TagHistory(f.ctx, "a", "v1", 0, 1)
 	f.must(err)
+	withoutIDs(history)
 	same(t, history, want[:1])
+	history, err = f.TagHistory(f.ctx, "a", "v1", ids[0], 1)
+	f.must(err)
+	withoutIDs(history)
+	same(t, history, want[1:2])
+	history, err = f.TagHistory(f.ctx, "a", "v1", ids[2], 1)
+	f.must(err)
+	same(t, len(history), 0)
+}
+
+// withoutIDs clears the IDs of events, which no test can foretell, and returns
+// them.
+func withoutIDs(history []metadata.TagEvent) []int64 {
+	ids := make([]int64, len(history))
+	for i := range history {
+		ids[i], history[i].ID = history[i].ID, 0
+	}
+	return ids
 }
 
 func testListTags(t *testing.T, f *fixture) {
@@ -163,8 +182,9 @@ func testDeleteManifest(t *testing.T, f *fixture) {
 	got, err := f.Tagged(f.ctx, "a", "v3")
 	f.must(err)
 	same(t, got.Digest, other)
-	history, err := f.TagHistory(f.ctx, "a", "v2", 10)
+	history, err := f.TagHistory(f.ctx, "a", "v2", 0, 10)
 	f.must(err)
+	withoutIDs(history)
 	same(t, history[0], metadata.TagEvent{Tag: "v2", Previous: d, Actor: "remover", At: f.clock()})
 }
 

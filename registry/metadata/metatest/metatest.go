@@ -180,7 +180,7 @@ func testConcurrent(t *testing.T, f *fixture) {
 		})
 	}
 	group.Wait()
-	events, err := f.TagHistory(f.ctx, "a", "latest", writers*each+1)
+	events, err := f.TagHistory(f.ctx, "a", "latest", 0, writers*each+1)
 	f.must(err)
 	if len(events) != writers*each {
 		t.Fatalf("the history has %d events, want %d", len(events), writers*each)
