@@ -234,7 +234,7 @@ func missingFrames(x *frame.Index, missing []api.FrameRange, blob io.ReaderAt) (
 	return io.MultiReader(parts...), nil
 }
 
-// call sends a request and decodes the JSON that answers it.
+// call sends a request and decodes the JSON that answers it, unless answer is nil.
 func (r *Repository) call(ctx context.Context, method, at, contentType string, body io.Reader, answer any) error {
 	req, err := http.NewRequestWithContext(ctx, method, at, body)
 	if err != nil {
@@ -254,6 +254,9 @@ func (r *Repository) call(ctx context.Context, method, at, contentType string, b
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
 		return answerError(resp)
+	}
+	if answer == nil {
+		return nil
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(answer); err != nil {
 		return fmt.Errorf("%s %s: read the answer: %w", method, at, err)

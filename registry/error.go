@@ -83,6 +83,7 @@ func asError(err error) *Error {
 	var answer *Error
 	var missing *metadata.MissingError
 	var mismatch *blobstore.MismatchError
+	var held *metadata.HeldError
 	switch {
 	case errors.As(err, &answer):
 		return answer
@@ -91,6 +92,8 @@ func asError(err error) *Error {
 			Message: missing.Error() + ": push them before the manifest"}
 	case errors.As(err, &mismatch):
 		return &Error{Status: http.StatusBadRequest, Code: CodeDigestInvalid, Cause: err, Message: mismatch.Error()}
+	case errors.As(err, &held):
+		return &Error{Status: http.StatusForbidden, Code: CodeDenied, Cause: err, Message: held.Error()}
 	case isFull(err):
 		return &Error{Status: http.StatusInsufficientStorage, Code: CodeUnavailable, Cause: err,
 			Message: "the registry has no space left: nothing was stored, try again once there is"}
@@ -119,7 +122,6 @@ var knownErrors = []struct {
 	{metadata.ErrUploadUnknown, http.StatusNotFound, CodeBlobUploadUnknown, "there is no such upload, or it has expired: begin a new one"},
 	{metadata.ErrRenderUnknown, http.StatusNotFound, CodeManifestUnknown, "there is no such render"},
 	{metadata.ErrInUse, http.StatusConflict, CodeDenied, "a manifest of the repository refers to the blob: delete the manifest first"},
-	{metadata.ErrHeld, http.StatusForbidden, CodeDenied, "it is on hold: lift the hold first"},
 	{metadata.ErrConflict, http.StatusRequestedRangeNotSatisfiable, CodeBlobUploadInvalid,
 		"another request changed the upload meanwhile: ask for its status and go on from there"},
 	{blobstore.ErrTooLarge, http.StatusRequestEntityTooLarge, CodeSizeInvalid,

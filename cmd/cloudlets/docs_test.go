@@ -47,9 +47,9 @@ func commandDocs(root *cobra.Command) []byte {
 }
 
 func describeCommand(b *bytes.Buffer, cmd *cobra.Command) {
-	fmt.Fprintf(b, "\n## cloudlets %s\n\n", cmd.Name())
+	fmt.Fprintf(b, "\n## %s\n\n", cmd.CommandPath())
 	if cmd.Runnable() {
-		fmt.Fprintf(b, "    cloudlets %s\n\n", cmd.Use)
+		fmt.Fprintf(b, "    %s%s\n\n", cmd.CommandPath(), strings.TrimPrefix(cmd.Use, cmd.Name()))
 	}
 	text := cmd.Long
 	if text == "" {
@@ -63,7 +63,6 @@ func describeCommand(b *bytes.Buffer, cmd *cobra.Command) {
 		fmt.Fprintf(b, "\n%s", flagTable(cmd.LocalNonPersistentFlags()))
 	}
 	for _, sub := range cmd.Commands() {
-		sub.Use = cmd.Name() + " " + sub.Use
 		describeCommand(b, sub)
 	}
 }

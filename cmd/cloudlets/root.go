@@ -49,6 +49,7 @@ booted by digest.
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newServe(), newConfig(), newGC(g), newFsck(g), newPush(g), newPull(g), newRender(g), newBoot(g), newList(g), newInspect(g), newBootkit(g),
+		newTag(g), newRemove(g), newHistory(g), newRetention(g),
 		newLogin(g), newLogout(g), newExitCodes())
 	return root
 }
@@ -81,6 +82,16 @@ func exactly(names ...string) cobra.PositionalArgs {
 			return nil
 		}
 		return usageError{fmt.Errorf("expected %d arguments (%s), got %d: see %s --help", len(names), names, len(args), cmd.CommandPath())}
+	}
+}
+
+// atLeast is exactly for a command whose last argument may be repeated.
+func atLeast(n int, names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) >= n {
+			return nil
+		}
+		return usageError{fmt.Errorf("expected %d arguments or more (%s), got %d: see %s --help", n, names, len(args), cmd.CommandPath())}
 	}
 }
 

@@ -49,3 +49,16 @@ func (e *MissingError) Error() string {
 }
 
 func (e *MissingError) Unwrap() error { return ErrBlobUnknown }
+
+// HeldError says what forbids a change. It wraps [ErrHeld].
+type HeldError struct {
+	Reference string
+	Reason    string
+}
+
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("%s is on hold (%q): lift the hold first", e.Reference, e.Reason)
+}
+
+// Unwrap returns ErrHeld.
+func (e *HeldError) Unwrap() error { return ErrHeld }

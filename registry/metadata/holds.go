@@ -107,5 +107,5 @@ func (t *tx) checkHold(repo int64, reference string) error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%s: %q: %w", reference, reason, ErrHeld)
+	return &HeldError{Reference: reference, Reason: reason}
 }
