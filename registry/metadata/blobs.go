@@ -87,6 +87,21 @@ func orUnknown(err error) error {
 	return err
 }
 
+// heldBlob is a blob in a repository.
+type heldBlob struct {
+	record blobstore.Record
+	lease  time.Time // when the last promise about it ends
+}
+
+// cost is what it takes to remember it, in bytes.
+func (h heldBlob) cost() int64 {
+	n := len(h.record.Digest) + len(h.record.Key)
+	for _, d := range h.record.Needs {
+		n += len(d)
+	}
+	return int64(n)
+}
+
 func (s *Store) blob(ctx context.Context, repository string, d digest.Digest) (r blobstore.Record, lease time.Time, err error) {
 	const query = `SELECT b.size, b.kind, b.object_key, COALESCE(l.expires_at, 0)
 		FROM repositories r
@@ -94,16 +109,20 @@ func (s *Store) blob(ctx context.Context, repository string, d digest.Digest) (r
 		JOIN blobs b ON b.digest = rb.digest
 		LEFT JOIN leases l ON l.repository_id = r.id AND l.digest = rb.digest
 		WHERE r.name = $1 AND rb.digest = $2`
-	var expires int64
-	r.Digest = d
-	err = s.get(ctx, query, []any{repository, string(d)}, []any{&r.Size, (*string)(&r.Kind), &r.Key, &expires})
-	if err == nil {
-		r.Needs, err = s.needs(ctx, r)
-	}
+	h, err := s.held.ask(question{query, repository, string(d)}, func() (h heldBlob, err error) {
+		var expires int64
+		h.record.Digest = d
+		err = s.get(ctx, query, []any{repository, string(d)}, []any{&h.record.Size, (*string)(&h.record.Kind), &h.record.Key, &expires})
+		h.lease = timeOf(expires)
+		if err == nil {
+			h.record.Needs, err = s.needs(ctx, h.record)
+		}
+		return h, err
+	})
 	if err != nil {
 		return blobstore.Record{}, time.Time{}, fmt.Errorf("look up blob %s in %s: %w", d, repository, orElse(err, ErrBlobUnknown))
 	}
-	return r, timeOf(expires), nil
+	return h.record, h.lease, nil
 }
 
 // Blobs returns the records of up to limit blobs that a repository holds, by

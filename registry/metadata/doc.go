@@ -5,7 +5,9 @@
 // What enters: facts that are already durable — a blob's record comes after its
 // object. What leaves: answers, each from one consistent state. Every method is
 // one transaction, none waits for storage or the network, and nothing caches
-// what exists beside the database: it is the authority.
+// what exists beside the database: it is the authority. Where no other process
+// writes to it, answers are remembered until the next commit, here and nowhere
+// else.
 //
 // A [Store] speaks SQL that SQLite and PostgreSQL share; what differs between
 // them is one value, the dialect. Foreign keys guard the bytes: a manifest's

@@ -21,7 +21,12 @@ type Manifest struct {
 	Subject      digest.Digest // empty without one; it may not exist
 	Size         int64         // of Raw in bytes
 	Created      time.Time     // when it was first pushed to the repository
-	Raw          []byte        // as pushed; left out of listings
+	Raw          []byte        // as pushed; left out of listings; never changed by anybody
+}
+
+// cost is what it takes to remember a manifest, in bytes.
+func (m Manifest) cost() int64 {
+	return int64(len(m.Raw) + len(m.Digest) + len(m.MediaType) + len(m.ArtifactType) + len(m.Subject))
 }
 
 // RefKind is what a reference of a manifest points to.
@@ -184,6 +189,12 @@ func (s *Store) StatTagged(ctx context.Context, repository, tag string) (Manifes
 }
 
 func (s *Store) manifest(ctx context.Context, query, repository, reference string, raw bool) (Manifest, error) {
+	return s.manifests.ask(question{query, repository, reference}, func() (Manifest, error) {
+		return s.readManifest(ctx, query, repository, reference, raw)
+	})
+}
+
+func (s *Store) readManifest(ctx context.Context, query, repository, reference string, raw bool) (Manifest, error) {
 	var row manifestRow
 	dest := row.columns()
 	if raw {

@@ -48,6 +48,10 @@ type Store struct {
 	writer  *pool
 	reader  *pool
 	closers []io.Closer
+
+	writes    writes
+	manifests *memory[Manifest] // nil where others write to the database, too
+	held      *memory[heldBlob]
 }
 
 func newStore(d dialect, o Options) *Store {
@@ -63,7 +67,12 @@ func newStore(d dialect, o Options) *Store {
 	if o.Trash == 0 {
 		o.Trash = DefaultTrash
 	}
-	return &Store{dialect: d, options: o}
+	s := &Store{dialect: d, options: o}
+	if !d.server {
+		s.manifests = newMemory(&s.writes, manifestMemory, Manifest.cost)
+		s.held = newMemory(&s.writes, blobMemory, heldBlob.cost)
+	}
+	return s
 }
 
 // Close closes the database. No method may be running.
@@ -224,7 +233,7 @@ func (s *Store) attempt(ctx context.Context, f func(*tx) error) error {
 		}
 		return err
 	}
-	if err := begun.Commit(); err != nil {
+	if err := s.writes.commit(begun.Commit); err != nil {
 		return fmt.Errorf("commit: %w", s.dialect.commitFailed(err))
 	}
 	t.remember()
