@@ -38,6 +38,11 @@ type S3 struct {
 	Checksums  bool   `key:"checksums" default:"true" help:"send CRC-32C checksums; old servers do not know them"`
 	SpoolSize  int64  `key:"spoolSize" default:"4294967296" help:"most bytes of unfinished parts, on disk below the data directory"`
 	CacheSize  int64  `key:"cacheSize" default:"1073741824" help:"most bytes of blobs that are kept, on disk below the data directory, once read"`
+
+	Redirect         bool          `key:"redirect" default:"false" help:"have clients fetch blobs from the bucket itself, by URLs that are signed for each: see docs/operation.md"`
+	RedirectMinSize  int64         `key:"redirectMinSize" default:"1048576" help:"bytes that a blob has at least for that"`
+	RedirectExpiry   time.Duration `key:"redirectExpiry" default:"15m" help:"how long such a URL can be used; at most 1h"`
+	RedirectEndpoint string        `key:"redirectEndpoint" help:"URL of the S3 server as clients reach it; if empty, s3.endpoint"`
 }
 
 // TLS is what the registry proves itself with. The files are read again when
@@ -86,6 +91,9 @@ func checkAddress(key, address string, optional bool) error {
 func checkS3(c S3) error {
 	if (c.Endpoint == "") != (c.Bucket == "") {
 		return fmt.Errorf("s3: expected both endpoint and bucket or neither, found endpoint %q and bucket %q", c.Endpoint, c.Bucket)
+	}
+	if c.Redirect && c.Endpoint == "" {
+		return errors.New("s3.redirect: expected s3.endpoint too, there is no bucket to send clients to")
 	}
 	return nil
 }

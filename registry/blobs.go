@@ -34,6 +34,9 @@ func (s *Server) getBlob(w http.ResponseWriter, r *http.Request, rt route) error
 	if outcome == rangeUnsatisfiable {
 		return unsatisfiable(w, r, record)
 	}
+	if gone, err := s.redirect(w, r, record, outcome); gone || err != nil {
+		return err
+	}
 	return s.sendBlob(w, r, record, part, outcome)
 }
 

@@ -47,6 +47,12 @@ func newBucket(t *testing.T, change func(*s3.Config)) *bucket {
 // node starts a registry on the bucket.
 func (b *bucket) node(t *testing.T) *fixture {
 	t.Helper()
+	return b.nodeWith(t, func(*registry.Config, *s3.Driver) {})
+}
+
+// nodeWith is node with another configuration.
+func (b *bucket) nodeWith(t *testing.T, change func(*registry.Config, *s3.Driver)) *fixture {
+	t.Helper()
 	meta, err := metadata.OpenPostgres(t.Context(), b.database, metadata.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -61,14 +67,16 @@ func (b *bucket) node(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := registry.New(registry.Config{Blobs: blobs, Metadata: meta, Log: slog.New(slog.DiscardHandler)})
+	c := registry.Config{Blobs: blobs, Metadata: meta, Log: slog.New(slog.DiscardHandler)}
+	change(&c, driver)
+	server, err := registry.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := httptest.NewServer(server)
 	t.Cleanup(h.Close)
 	b.proxy.Take()
-	return &fixture{url: h.URL, server: server, meta: meta, blobs: blobs}
+	return &fixture{url: h.URL, host: h.Listener.Addr().String(), server: server, meta: meta, blobs: blobs}
 }
 
 // blob returns bytes that differ with n.

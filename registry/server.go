@@ -35,6 +35,9 @@ type Config struct {
 	// Quota bounds what is pushed; nil does not.
 	Quota Quota
 
+	// Redirect sends clients elsewhere for blobs; nil sends all from here.
+	Redirect Redirector
+
 	// Extensions serve the paths below /v2/<name>/_cloudlets/<component>/, by
 	// component.
 	Extensions map[string]ExtensionHandler
@@ -57,6 +60,7 @@ type Server struct {
 	idle        time.Duration
 	access      Access
 	quota       Quota
+	redirector  Redirector
 	extensions  map[string]ExtensionHandler
 	onManifest  func(context.Context, string, digest.Digest)
 	uploadLocks keyedLocks
@@ -84,6 +88,7 @@ func New(c Config) (*Server, error) {
 		idle:       c.IdleTimeout,
 		access:     c.Access,
 		quota:      c.Quota,
+		redirector: c.Redirect,
 		extensions: map[string]ExtensionHandler{},
 		onManifest: c.OnManifest,
 	}

@@ -125,21 +125,30 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
+// parseEndpoint returns the host of a server's URL, and whether to use TLS.
+func parseEndpoint(endpoint string) (host string, secure bool, err error) {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return "", false, fmt.Errorf("endpoint: %w", err)
+	}
+	secure = u.Scheme == "https"
+	if !secure && u.Scheme != "http" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" {
+		return "", false, fmt.Errorf("endpoint %q: expected http or https, a host and nothing else: https://s3.example.com", u.Redacted())
+	}
+	return u.Host, secure, nil
+}
+
 // connect returns a driver that has not asked for anything yet.
 func (c Config) connect() (*Driver, error) {
-	u, err := url.Parse(c.Endpoint)
+	host, secure, err := parseEndpoint(c.Endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("endpoint: %w", err)
-	}
-	secure := u.Scheme == "https"
-	if !secure && u.Scheme != "http" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" {
-		return nil, fmt.Errorf("endpoint %q: expected http or https, a host and nothing else: https://s3.example.com", u.Redacted())
+		return nil, err
 	}
 	transport, err := newTransport(secure, c.Idle)
 	if err != nil {
 		return nil, err
 	}
-	client, err := minio.NewCore(u.Host, &minio.Options{
+	client, err := minio.NewCore(host, &minio.Options{
 		Creds: c.Credentials, Secure: secure, Region: c.Region, Transport: transport, MaxRetries: c.Attempts,
 	})
 	if err != nil {

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"sync"
-	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/oklog/ulid/v2"
@@ -159,18 +157,4 @@ func (d *Driver) removeKey(ctx context.Context, key string) error {
 		return nil
 	}
 	return err
-}
-
-// PresignedURL returns a URL from which anybody can read a sealed object until
-// life is over.
-func (d *Driver) PresignedURL(ctx context.Context, key string, life time.Duration) (string, error) {
-	n, _, err := parseSealedKey(key)
-	if err != nil {
-		return "", err
-	}
-	u, err := d.client.PresignedGetObject(ctx, d.bucket, d.objectKey(n), life, url.Values{})
-	if err != nil {
-		return "", fmt.Errorf("sign the URL of object %s: %w", key, err)
-	}
-	return u.String(), nil
 }

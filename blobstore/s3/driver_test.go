@@ -219,20 +219,6 @@ func TestLengthsThatCannotBeStored(t *testing.T) {
 	}
 }
 
-func TestPresignedURL(t *testing.T) {
-	p := newPlace(t)
-	d := p.driver(t)
-	content := random(1000)
-	key := seal(t, create(t, d, content), content)
-	url, err := d.PresignedURL(t.Context(), key, 1e9*60)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := get(t, url); !bytes.Equal(got, content) {
-		t.Errorf("got %d bytes: %.80q", len(got), got)
-	}
-}
-
 func TestNewSaysWhatDoesNotWork(t *testing.T) {
 	for name, change := range map[string]func(*s3.Config){
 		"no such bucket":  func(c *s3.Config) { c.Bucket = "nowhere" },

@@ -84,7 +84,7 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 	var renderer *provider.Renderer
 	var retention *gc.Handler
 	rc := registry.Config{
-		Blobs: blobs, Metadata: meta, Log: log, IdleTimeout: c.IdleTimeout,
+		Blobs: blobs, Metadata: meta, Log: log, IdleTimeout: c.IdleTimeout, Redirect: st.objects.redirect,
 		Extensions: map[string]registry.ExtensionHandler{
 			api.ComponentFrames: frames.New(blobs, meta).ServeExtension,
 			api.ComponentRenders: func(w http.ResponseWriter, r *http.Request, name, rest string) error {

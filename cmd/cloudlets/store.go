@@ -17,6 +17,7 @@ import (
 	"github.com/cloudlets/cloudlets/blobstore/file"
 	"github.com/cloudlets/cloudlets/blobstore/s3"
 	"github.com/cloudlets/cloudlets/config"
+	"github.com/cloudlets/cloudlets/registry"
 	"github.com/cloudlets/cloudlets/registry/metadata"
 )
 
@@ -69,6 +70,8 @@ type objects struct {
 	place  string                                // for messages
 	id     func(context.Context) (string, error) // tells these objects from others
 	close  func() error
+
+	redirect registry.Redirector // nil: the registry sends all blobs itself
 }
 
 // open opens the store that the flags name.
@@ -129,10 +132,20 @@ func (f storeFlags) openBucket(ctx context.Context) (*objects, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &objects{
+	o := &objects{
 		driver: driver, place: "bucket " + f.s3.Bucket + " at " + f.s3.Endpoint,
 		id: driver.Identity, close: driver.Close,
-	}, nil
+	}
+	if f.s3.Redirect {
+		redirects, err := driver.Redirects(ctx, s3.RedirectConfig{
+			Endpoint: f.s3.RedirectEndpoint, MinSize: f.s3.RedirectMinSize, Life: f.s3.RedirectExpiry,
+		})
+		if err != nil {
+			return nil, errors.Join(err, driver.Close())
+		}
+		o.redirect = redirects
+	}
+	return o, nil
 }
 
 func (f storeFlags) openMetadata(ctx context.Context, o metadata.Options) (*metadata.Store, error) {
