@@ -10,14 +10,14 @@ import (
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
-	"oras.land/oras-go/v2/registry/remote/retry"
 )
 
 // Options say how registries are reached.
 type Options struct {
 	// PlainHTTP uses HTTP without TLS. It is implied for localhost, as in
-	// docker.
+	// docker, unless TLS says something.
 	PlainHTTP bool
+	TLS       TLS
 	// UserAgent names the program.
 	UserAgent string
 	// Progress is told how pushes and pulls go on; nil for silence.
@@ -29,6 +29,7 @@ type Options struct {
 type Client struct {
 	auth      *auth.Client
 	plainHTTP bool
+	localHTTP bool // on localhost
 	progress  Progress
 }
 
@@ -41,15 +42,22 @@ func New(o Options) (*Client, error) {
 	if o.Progress == nil {
 		o.Progress = Silent{}
 	}
+	if o.PlainHTTP && o.TLS.set() {
+		return nil, fmt.Errorf("%w: plain HTTP has neither authorities nor certificates", ErrOptions)
+	}
+	sender, err := newHTTPClient(o.TLS)
+	if err != nil {
+		return nil, err
+	}
 	c := &auth.Client{
-		Client:     retry.DefaultClient,
+		Client:     sender,
 		Cache:      auth.NewCache(),
 		Credential: credentials.Credential(store),
 	}
 	if o.UserAgent != "" {
 		c.SetUserAgent(o.UserAgent)
 	}
-	return &Client{auth: c, plainHTTP: o.PlainHTTP, progress: o.Progress}, nil
+	return &Client{auth: c, plainHTTP: o.PlainHTTP, localHTTP: !o.TLS.set(), progress: o.Progress}, nil
 }
 
 // Repository is a repository of a registry, and what of it a reference names.
@@ -70,9 +78,9 @@ func (c *Client) Repository(reference string) (*Repository, error) {
 
 func (c *Client) repository(ref registry.Reference) *Repository {
 	repo := &remote.Repository{
-		Client:    c.auth,
+		Client:    discreet{c.auth},
 		Reference: ref,
-		PlainHTTP: c.plainHTTP || isLocal(ref.Registry),
+		PlainHTTP: c.overHTTP(ref.Registry),
 	}
 	return &Repository{Repository: repo, client: c}
 }
@@ -85,9 +93,12 @@ func (c *Client) Registry(name string) (*remote.Registry, error) {
 		return nil, fmt.Errorf("registry %q: expected HOST[:PORT]: %w", name, err)
 	}
 	reg.Client = c.auth
-	reg.PlainHTTP = c.plainHTTP || isLocal(name)
+	reg.PlainHTTP = c.overHTTP(name)
 	return reg, nil
 }
+
+// overHTTP says whether a registry is asked without TLS.
+func (c *Client) overHTTP(host string) bool { return c.plainHTTP || c.localHTTP && isLocal(host) }
 
 // isLocal reports whether a host is this machine.
 func isLocal(hostport string) bool {
@@ -137,5 +148,5 @@ var (
 // do sends a request that needs the given actions on the repository.
 func (r *Repository) do(req *http.Request, actions []string) (*http.Response, error) {
 	ctx := auth.AppendRepositoryScope(req.Context(), r.Reference, actions...)
-	return r.client.auth.Do(req.WithContext(ctx))
+	return discreet{r.client.auth}.Do(req.WithContext(ctx))
 }

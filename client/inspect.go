@@ -10,7 +10,6 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/registry"
-	"oras.land/oras-go/v2/registry/remote"
 
 	"github.com/cloudlets/cloudlets/api"
 )
@@ -84,12 +83,10 @@ func (m *Manifest) DiskFormat() (format string, ok bool) {
 
 // Repositories lists the repositories of a registry.
 func (c *Client) Repositories(ctx context.Context, host string) ([]string, error) {
-	reg, err := remote.NewRegistry(host)
+	reg, err := c.Registry(host)
 	if err != nil {
-		return nil, fmt.Errorf("registry %q: expected HOST[:PORT]: %w", host, err)
+		return nil, err
 	}
-	reg.Client = c.auth
-	reg.PlainHTTP = c.plainHTTP || isLocal(host)
 	names, err := registry.Repositories(ctx, reg)
 	if err != nil {
 		return nil, fmt.Errorf("list the repositories of %s: %w", host, err)

@@ -38,6 +38,8 @@ func commandDocs(root *cobra.Command) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# The command line\n\nWhat `cloudlets COMMAND --help` says, on one page.\n\n%s\n", block(root.Long))
 	fmt.Fprintf(&b, "\nFlags of all commands:\n\n%s", flagTable(root.PersistentFlags()))
+	pull, _, _ := root.Find([]string{"pull"}) // one of them
+	fmt.Fprintf(&b, "\nFlags of all commands that ask a registry:\n\n%s", flagTable(pull.PersistentFlags()))
 	for _, cmd := range root.Commands() {
 		if cmd.Name() != "help" && cmd.Name() != "completion" {
 			describeCommand(&b, cmd)

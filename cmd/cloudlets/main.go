@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +16,8 @@ import (
 	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/errcode"
+
+	"github.com/cloudlets/cloudlets/client"
 )
 
 // Exit codes, as `cloudlets help exit-codes` tells them.
@@ -41,6 +44,10 @@ func main() {
 	if errors.Is(err, auth.ErrBasicCredentialNotFound) {
 		fmt.Fprintln(os.Stderr, "The registry wants to know who you are: cloudlets login REGISTRY")
 	}
+	var unknown x509.UnknownAuthorityError
+	if errors.As(err, &unknown) {
+		fmt.Fprintln(os.Stderr, "The registry's certificate is of an authority that this machine does not trust: name its file with --ca-file")
+	}
 	os.Exit(exitCode(err))
 }
 
@@ -53,7 +60,7 @@ func exitCode(err error) int {
 	var usage usageError
 	var answer *errcode.ErrorResponse
 	switch {
-	case errors.As(err, &usage), errors.Is(err, errdef.ErrInvalidReference):
+	case errors.As(err, &usage), errors.Is(err, errdef.ErrInvalidReference), errors.Is(err, client.ErrOptions):
 		return exitUsage
 	case errors.Is(err, errdef.ErrNotFound), errors.Is(err, fs.ErrNotExist),
 		errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound:

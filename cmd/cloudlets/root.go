@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/cloudlets/cloudlets/client"
 )
@@ -16,6 +17,16 @@ type globals struct {
 	json      bool
 	quiet     bool
 	plainHTTP bool
+	tls       client.TLS
+}
+
+// registerConnection adds the flags of commands that ask a registry.
+func (g *globals) registerConnection(flags *pflag.FlagSet) {
+	flags.BoolVar(&g.plainHTTP, "plain-http", false, "use HTTP without TLS (implied for localhost, unless another of these flags is given)")
+	flags.StringVar(&g.tls.CAFile, "ca-file", "", "file of authorities in PEM to trust besides the system's")
+	flags.StringVar(&g.tls.CertFile, "cert", "", "file of a client certificate in PEM, to prove who you are")
+	flags.StringVar(&g.tls.KeyFile, "key", "", "file of the private key of --cert in PEM")
+	flags.BoolVar(&g.tls.Insecure, "insecure", false, "take any certificate for the registry's")
 }
 
 func newCommand() *cobra.Command {
@@ -45,12 +56,15 @@ booted by digest.
 	flags := root.PersistentFlags()
 	flags.BoolVar(&g.json, "json", false, "print the result as JSON")
 	flags.BoolVarP(&g.quiet, "quiet", "q", false, "show no progress")
-	flags.BoolVar(&g.plainHTTP, "plain-http", false, "use HTTP without TLS (implied for localhost)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(
-		newServe(), newConfig(), newGC(g), newFsck(g), newPush(g), newPull(g), newRender(g), newBoot(g), newList(g), newInspect(g), newBootkit(g),
-		newTag(g), newRemove(g), newHistory(g), newRetention(g),
-		newLogin(g), newLogout(g), newExitCodes())
+	root.AddCommand(newServe(), newConfig(), newGC(g), newFsck(g), newLogout(g), newExitCodes())
+	for _, cmd := range []*cobra.Command{
+		newPush(g), newPull(g), newRender(g), newBoot(g), newList(g), newInspect(g), newBootkit(g),
+		newTag(g), newRemove(g), newHistory(g), newRetention(g), newLogin(g),
+	} {
+		g.registerConnection(cmd.PersistentFlags())
+		root.AddCommand(cmd)
+	}
 	return root
 }
 
@@ -101,7 +115,7 @@ func (g *globals) client(cmd *cobra.Command) (*client.Client, error) {
 	if !g.quiet {
 		progress = newProgress(cmd.ErrOrStderr())
 	}
-	return client.New(client.Options{PlainHTTP: g.plainHTTP, UserAgent: "cloudlets/" + version(), Progress: progress})
+	return client.New(client.Options{PlainHTTP: g.plainHTTP, TLS: g.tls, UserAgent: "cloudlets/" + version(), Progress: progress})
 }
 
 // repository returns what a reference names.

@@ -135,7 +135,10 @@ func listenAndServe(ctx context.Context, o *operation, c *config.Config, server 
 	background.Go(func() { o.reloadAt(ctx, hangup) })
 	defer background.Wait()
 	defer cancel()
-	hs := &http.Server{Handler: server, TLSConfig: secure, ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive}
+	hs := &http.Server{
+		Handler: server, TLSConfig: secure, ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive,
+		ErrorLog: slog.NewLogLogger(o.log.Handler(), slog.LevelWarn),
+	}
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
