@@ -24,39 +24,74 @@ import (
 // Nothing is followed out of the directory, whoever changes it meanwhile. A file
 // that changes while it is read is an error.
 func FromDir(ctx context.Context, dir string, w io.Writer, warn func(path, what string)) error {
-	buffered := bufio.NewWriterSize(w, dirBuffer)
-	d := dirWriter{
-		ctx: ctx, warn: warn,
-		writer: writer{w: buffered},
-		names:  make(map[fileID]string),
-		buf:    make([]byte, dirBuffer),
+	root, err := openRoot(dir)
+	if err != nil {
+		return err
 	}
+	defer root.Close()
+	out := &fileCopier{Writer: bufio.NewWriterSize(w, dirBuffer), ctx: ctx, buf: make([]byte, dirBuffer)}
+	if err := writeDir(ctx, root, out, warn); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// openRoot opens a directory to make a tar of.
+func openRoot(dir string) (*os.File, error) {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("read directory %s: %w", dir, err)
+		return nil, fmt.Errorf("read directory %s: %w", dir, err)
 	}
-	root := os.NewFile(uintptr(fd), dir)
-	defer root.Close()
-	if err := d.directory(root, ".", root, ""); err != nil {
-		return fmt.Errorf("make a tar of %s: %w", dir, err)
-	}
-	if err := d.end(); err != nil {
-		return fmt.Errorf("make a tar of %s: %w", dir, err)
-	}
-	return buffered.Flush()
+	return os.NewFile(uintptr(fd), dir), nil
 }
 
 const dirBuffer = 256 << 10
+
+// dirSink takes the tar of a directory: headers are written to it, and files
+// given to it.
+type dirSink interface {
+	io.Writer
+	// file takes the content of a file that an entry describes.
+	file(f *os.File, e *Entry, st *unix.Stat_t) error
+}
+
+// fileCopier is a dirSink that copies what files hold.
+type fileCopier struct {
+	*bufio.Writer
+	ctx context.Context
+	buf []byte
+}
+
+func (c *fileCopier) file(f *os.File, e *Entry, _ *unix.Stat_t) error {
+	for _, part := range e.Content {
+		if err := c.content(io.NewSectionReader(f, part.Start, part.Length), part.Length); err != nil {
+			return fmt.Errorf("%q: %w", e.Path, err)
+		}
+	}
+	return nil
+}
 
 // fileID tells files of one machine apart.
 type fileID struct{ dev, ino uint64 }
 
 type dirWriter struct {
-	writer
+	*Writer
+	sink  dirSink
 	ctx   context.Context
 	warn  func(path, what string)
 	names map[fileID]string // the first name of files that have several
-	buf   []byte
+}
+
+// writeDir writes the tar of an open directory to a sink.
+func writeDir(ctx context.Context, root *os.File, sink dirSink, warn func(path, what string)) error {
+	d := dirWriter{ctx: ctx, warn: warn, Writer: NewWriter(sink), sink: sink, names: make(map[fileID]string)}
+	if err := d.directory(root, ".", root, ""); err != nil {
+		return fmt.Errorf("make a tar of %s: %w", root.Name(), err)
+	}
+	if err := d.End(); err != nil {
+		return fmt.Errorf("make a tar of %s: %w", root.Name(), err)
+	}
+	return nil
 }
 
 // directory writes an open directory, which has a name in parent, and what is
@@ -70,7 +105,7 @@ func (d *dirWriter) directory(parent *os.File, name string, dir *os.File, path s
 	if err != nil {
 		return err
 	}
-	if err := d.header(e); err != nil {
+	if err := d.Header(e); err != nil {
 		return err
 	}
 	names, err := dir.Readdirnames(-1)
@@ -111,7 +146,7 @@ func (d *dirWriter) file(dir *os.File, name, path string) error {
 		return d.directory(dir, name, child, path)
 	}
 	if first, seen := d.seen(&st, path); seen {
-		return d.header(&Entry{Path: path, HardLink: first, Mode: st.Mode, UID: st.Uid, GID: st.Gid, ModTime: modTime(&st)})
+		return d.Header(&Entry{Path: path, HardLink: first, Mode: st.Mode, UID: st.Uid, GID: st.Gid, ModTime: modTime(&st)})
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFREG {
 		return d.regular(dir, name, path)
@@ -121,13 +156,14 @@ func (d *dirWriter) file(dir *os.File, name, path string) error {
 		return err
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		n, err := unix.Readlinkat(int(dir.Fd()), name, d.buf)
+		target := make([]byte, MaxPath+1)
+		n, err := unix.Readlinkat(int(dir.Fd()), name, target)
 		if err != nil {
 			return fmt.Errorf("%q: %w", path, err)
 		}
-		e.Target = string(d.buf[:n])
+		e.Target = string(target[:n])
 	}
-	return d.header(e)
+	return d.Header(e)
 }
 
 // openAt opens what has a name in dir, unless that is a symbolic link.
@@ -188,32 +224,35 @@ func (d *dirWriter) regular(dir *os.File, name, path string) error {
 		return fmt.Errorf("%q: find its holes: %w", path, err)
 	}
 	e.Size = before.Size
-	if err := d.header(e); err != nil {
+	if err := d.Header(e); err != nil {
 		return err
 	}
-	for _, part := range e.Content {
-		if err := d.content(io.NewSectionReader(f, part.Start, part.Length), part.Length); err != nil {
-			return fmt.Errorf("%q: %w", path, err)
-		}
+	if err := d.sink.file(f, e, &before); err != nil {
+		return err
 	}
 	if err := unix.Fstat(int(f.Fd()), &after); err != nil {
 		return fmt.Errorf("%q: %w", path, err)
 	}
-	if before.Mode != after.Mode || before.Size != after.Size || before.Mtim != after.Mtim {
+	if changed(&before, &after) {
 		return fmt.Errorf("%q: %w", path, errChanged)
 	}
-	return d.pad(dataSize(e))
+	return d.Pad(e.DataSize())
+}
+
+// changed reports whether a file changed between two looks at it.
+func changed(before, after *unix.Stat_t) bool {
+	return before.Ino != after.Ino || before.Mode != after.Mode || before.Size != after.Size || before.Mtim != after.Mtim
 }
 
 var errChanged = errors.New("it changed while it was read")
 
-func (d *dirWriter) content(r io.Reader, n int64) error {
+func (c *fileCopier) content(r io.Reader, n int64) error {
 	for n > 0 {
-		if err := d.ctx.Err(); err != nil {
+		if err := c.ctx.Err(); err != nil {
 			return err
 		}
-		k, err := r.Read(d.buf)
-		if _, err := d.w.Write(d.buf[:k]); err != nil {
+		k, err := r.Read(c.buf)
+		if _, err := c.Write(c.buf[:k]); err != nil {
 			return err
 		}
 		switch n -= int64(k); {

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/cloudlets/cloudlets/extent"
 )
 
 func fromDir(t testing.TB, dir string) (data []byte, warnings []string) {
@@ -163,5 +165,55 @@ func TestRecordsCountTheirOwnLength(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestAPlannedDirectoryIsTheTarOfIt(t *testing.T) {
+	dir := fixture(t)
+	addSparse(t, filepath.Join(dir, "sparse"))
+	want, _ := fromDir(t, dir)
+	planned, err := OpenDir(t.Context(), dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer planned.Close()
+	var got bytes.Buffer
+	r := extent.NewReader(t.Context(), planned.Map, planned)
+	defer r.Close()
+	if _, err := r.WriteTo(&got); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Error("what is planned is not what is written")
+	}
+}
+
+func TestAPlannedDirectoryDoesNotFollowWhatChanged(t *testing.T) {
+	for name, change := range map[string]func(path string) error{
+		"grew":    func(path string) error { return os.WriteFile(path, []byte("longer than before"), 0o644) },
+		"is gone": os.Remove,
+		"became a link": func(path string) error {
+			return errors.Join(os.Remove(path), os.Symlink("/etc/passwd", path))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "file")
+			if err := os.WriteFile(path, []byte("before"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			planned, err := OpenDir(t.Context(), dir, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer planned.Close()
+			if err := change(path); err != nil {
+				t.Fatal(err)
+			}
+			if b, err := planned.OpenBlob(t.Context(), "file"); err == nil {
+				b.Close()
+				t.Error("the file was opened")
+			}
+		})
 	}
 }

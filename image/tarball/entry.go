@@ -67,6 +67,16 @@ func (e *Entry) IsRegular() bool {
 	return e.HardLink == "" && e.Mode&syscall.S_IFMT == syscall.S_IFREG
 }
 
+// DataSize returns how many bytes of a file's content are in the tar, and not
+// holes.
+func (e *Entry) DataSize() int64 {
+	var n int64
+	for _, f := range e.Content {
+		n += f.Length
+	}
+	return n
+}
+
 // cleanPath brings a name of a tar into the form of Entry.Path. Absolute names
 // are taken relative to the root. ".." is refused wherever it stands: whether
 // it leaves the tree depends on symbolic links, and nobody needs it.

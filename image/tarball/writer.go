@@ -9,19 +9,24 @@ import (
 	"syscall"
 )
 
-// writer writes headers in the pax format: a ustar header, before it an extended
-// one where that cannot say everything.
-type writer struct {
+// Writer writes a tar in the pax format: a ustar header for each entry, before it
+// an extended one where that cannot say everything. The content of files passes
+// it by: whoever calls [Writer.Header] sees that what the entry's Content names
+// follows, in order, and then calls [Writer.Pad]. Equal entries make equal tars.
+type Writer struct {
 	w io.Writer
 }
+
+// NewWriter returns a Writer to w.
+func NewWriter(w io.Writer) *Writer { return &Writer{w} }
 
 // maxOctal returns the greatest number that fits in a field, which ends with a
 // NUL.
 func maxOctal(f field) int64 { return 1<<(3*(f.len-1)) - 1 }
 
-// header writes the headers of an entry, up to its content: in a sparse file,
+// Header writes the headers of an entry, up to its content: in a sparse file,
 // with the map of its fragments.
-func (w *writer) header(e *Entry) error {
+func (w *Writer) Header(e *Entry) error {
 	var records, sparseMap []byte
 	name := e.Path
 	switch {
@@ -30,7 +35,7 @@ func (w *writer) header(e *Entry) error {
 	case e.HardLink == "" && e.Mode&syscall.S_IFMT == syscall.S_IFDIR:
 		name += "/"
 	}
-	size := dataSize(e)
+	size := e.DataSize()
 	if e.IsRegular() && size != e.Size {
 		sparseMap = sparseLinesOf(e)
 		size += int64(len(sparseMap))
@@ -52,16 +57,7 @@ func (w *writer) header(e *Entry) error {
 	return err
 }
 
-// dataSize is how many bytes of a file are not holes.
-func dataSize(e *Entry) int64 {
-	var n int64
-	for _, f := range e.Content {
-		n += f.Length
-	}
-	return n
-}
-
-func (w *writer) extended(e *Entry, records []byte) error {
+func (w *Writer) extended(e *Entry, records []byte) error {
 	b := newBlock(&Entry{ModTime: e.ModTime}, "PaxHeaders/"+path.Base("/"+e.Path), int64(len(records)))
 	b.bytes(fieldType)[0] = flagPAX
 	b.seal()
@@ -71,17 +67,17 @@ func (w *writer) extended(e *Entry, records []byte) error {
 	if _, err := w.w.Write(records); err != nil {
 		return err
 	}
-	return w.pad(int64(len(records)))
+	return w.Pad(int64(len(records)))
 }
 
-// pad fills up to a whole block what is n bytes long.
-func (w *writer) pad(n int64) error {
+// Pad fills up to a whole block what is n bytes long.
+func (w *Writer) Pad(n int64) error {
 	_, err := w.w.Write(zeros[:padding(n)])
 	return err
 }
 
-// end writes the two blocks that end a tar.
-func (w *writer) end() error {
+// End writes the two blocks that end a tar.
+func (w *Writer) End() error {
 	_, err := w.w.Write(zeros[:2*BlockSize])
 	return err
 }
