@@ -1,6 +1,11 @@
 package api
 
-import "github.com/opencontainers/go-digest"
+import (
+	"errors"
+	"strconv"
+
+	"github.com/opencontainers/go-digest"
+)
 
 // Annotations of golden images and of what is made from them.
 const (
@@ -38,4 +43,13 @@ func ArtifactDisk(format string) string { return artifactDiskPrefix + format }
 type Bootkit struct {
 	Repository string        `json:"repository"`
 	Digest     digest.Digest `json:"digest"`
+}
+
+// FrameIndexPosition returns where, by the annotations of its descriptor, a
+// layer keeps its frame index (offset and size in bytes) and the index's digest.
+func FrameIndexPosition(annotations map[string]string) (offset, size int64, d digest.Digest, ok bool) {
+	offset, err1 := strconv.ParseInt(annotations[AnnotationFramesOffset], 10, 64)
+	size, err2 := strconv.ParseInt(annotations[AnnotationFramesSize], 10, 64)
+	d, err3 := digest.Parse(annotations[AnnotationFramesDigest])
+	return offset, size, d, errors.Join(err1, err2, err3) == nil
 }

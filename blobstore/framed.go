@@ -78,6 +78,20 @@ func (s *Store) FrameIndex(ctx context.Context, d digest.Digest, pos frame.Posit
 	return x, pos, nil
 }
 
+// OpenFrames opens a blob of frames: as it is stored, and the content of its
+// frames. Closing content closes both. The error wraps frame.ErrFormat where the
+// blob does not hold frames.
+func (s *Store) OpenFrames(ctx context.Context, d digest.Digest) (stored, content extent.Blob, index *frame.Index, err error) {
+	index, _, err = s.FrameIndex(ctx, d, frame.Position{})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if stored, err = s.Open(ctx, d); err != nil {
+		return nil, nil, nil, err
+	}
+	return stored, &frameContent{Reader: frame.NewReader(stored, index, s.decoder), blob: stored}, index, nil
+}
+
 // openFrames opens a blob that is the content of frames.
 func (s *Store) openFrames(ctx context.Context, r Record) (extent.Blob, error) {
 	object, ok := s.framed.Get(r.Key)
@@ -104,17 +118,17 @@ func (s *Store) frames(ctx context.Context, o framesObject) (extent.Blob, error)
 	if err != nil {
 		return nil, err
 	}
-	return &content{Reader: frame.NewReader(blob, index, s.decoder), blob: blob}, nil
+	return &frameContent{Reader: frame.NewReader(blob, index, s.decoder), blob: blob}, nil
 }
 
-// content is the open content of a blob of frames.
-type content struct {
+// frameContent is the open content of a blob of frames.
+type frameContent struct {
 	*frame.Reader
 	blob extent.Blob
 }
 
 // Close closes the blob that holds the frames.
-func (c *content) Close() error { return c.blob.Close() }
+func (c *frameContent) Close() error { return c.blob.Close() }
 
 // opener opens one blob, whatever the digest.
 type opener struct{ blob extent.Blob }

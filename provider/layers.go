@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -68,10 +67,8 @@ func (l *layers) prepare(ctx context.Context, repository string, d ocispec.Descr
 // framePosition returns where a layer's descriptor says that its frame index
 // is, or the zero position.
 func framePosition(d ocispec.Descriptor) frame.Position {
-	offset, err1 := strconv.ParseInt(d.Annotations[api.AnnotationFramesOffset], 10, 64)
-	size, err2 := strconv.ParseInt(d.Annotations[api.AnnotationFramesSize], 10, 64)
-	sum, err3 := digest.Parse(d.Annotations[api.AnnotationFramesDigest])
-	if errors.Join(err1, err2, err3) != nil {
+	offset, size, sum, ok := api.FrameIndexPosition(d.Annotations)
+	if !ok {
 		return frame.Position{}
 	}
 	return frame.Position{Offset: offset, Size: size, Digest: sum}

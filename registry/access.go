@@ -137,6 +137,8 @@ func extensionNeeds(method string, rt route) []Need {
 	switch {
 	case rt.reference == api.ComponentFrames:
 		return []Need{{ActionPull, rt.name}, {ActionPush, rt.name}}
+	case rt.reference == api.ComponentLayers:
+		action = ActionPull // whatever the method: the POST reads too
 	case rt.reference == api.ComponentRenders && action != ActionPull:
 		action = ActionRender
 	case rt.reference == api.ComponentRetention && action != ActionPull:

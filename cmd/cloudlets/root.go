@@ -59,8 +59,19 @@ booted by digest.
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newServe(), newConfig(), newGC(g), newFsck(g), newLogout(g), newExitCodes())
 	for _, cmd := range []*cobra.Command{
-		newPush(g), newPull(g), newRender(g), newBoot(g), newList(g), newInspect(g), newBootkit(g),
-		newTag(g), newRemove(g), newHistory(g), newRetention(g), newLogin(g),
+		newPush(g),
+		newPull(g),
+		newTar(g),
+		newRender(g),
+		newBoot(g),
+		newList(g),
+		newInspect(g),
+		newBootkit(g),
+		newTag(g),
+		newRemove(g),
+		newHistory(g),
+		newRetention(g),
+		newLogin(g),
 	} {
 		g.registerConnection(cmd.PersistentFlags())
 		root.AddCommand(cmd)

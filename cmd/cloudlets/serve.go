@@ -83,10 +83,12 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 	// routes requests and tells of manifests, the others put manifests.
 	var renderer *provider.Renderer
 	var retention *gc.Handler
+	framed := frames.New(blobs, meta)
 	rc := registry.Config{
 		Blobs: blobs, Metadata: meta, Log: log, IdleTimeout: c.IdleTimeout, Redirect: st.objects.redirect,
 		Extensions: map[string]registry.ExtensionHandler{
-			api.ComponentFrames: frames.New(blobs, meta).ServeExtension,
+			api.ComponentFrames: framed.ServeExtension,
+			api.ComponentLayers: framed.ServeLayers,
 			api.ComponentRenders: func(w http.ResponseWriter, r *http.Request, name, rest string) error {
 				return renderer.ServeExtension(w, r, name, rest)
 			},

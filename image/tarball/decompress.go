@@ -47,7 +47,7 @@ func Decompress(r io.Reader) (io.ReadCloser, Compression, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, "", fmt.Errorf("read the start of the stream: %w", err)
 	}
-	kind := detect(head)
+	kind := DetectCompression(head)
 	content, err := open(br, kind, head)
 	if err != nil {
 		return nil, kind, fmt.Errorf("read %s: %w", kind, err)
@@ -55,7 +55,8 @@ func Decompress(r io.Reader) (io.ReadCloser, Compression, error) {
 	return &decompressor{content, kind}, kind, nil
 }
 
-func detect(head []byte) Compression {
+// DetectCompression says by its first bytes how a stream is compressed.
+func DetectCompression(head []byte) Compression {
 	for _, m := range []struct {
 		magic []byte
 		kind  Compression

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/blobstore"
+	"github.com/cloudlets/cloudlets/blobstore/cache"
 	"github.com/cloudlets/cloudlets/blobstore/frame"
 	"github.com/cloudlets/cloudlets/registry"
 	"github.com/cloudlets/cloudlets/registry/metadata"
@@ -26,11 +27,17 @@ const maxIndex = 80 << 20
 type Handler struct {
 	blobs *blobstore.Store
 	meta  *metadata.Store
+	// headers says of layers which frames hold headers; see headerFrames.
+	headers *cache.Cache[digest.Digest, []byte]
 }
+
+// headersBudget bounds what is remembered of layers, in bytes: some hundred
+// large ones.
+const headersBudget = 1 << 20
 
 // New returns a handler for the repositories of a registry.
 func New(blobs *blobstore.Store, meta *metadata.Store) *Handler {
-	return &Handler{blobs: blobs, meta: meta}
+	return &Handler{blobs: blobs, meta: meta, headers: cache.New[digest.Digest, []byte](headersBudget)}
 }
 
 var _ registry.ExtensionHandler = (*Handler)(nil).ServeExtension

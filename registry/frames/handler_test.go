@@ -52,9 +52,13 @@ func newFixture(t *testing.T) fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
+	handler := frames.New(blobs, meta)
 	server, err := registry.New(registry.Config{
 		Blobs: blobs, Metadata: meta, Log: slog.New(slog.DiscardHandler),
-		Extensions: map[string]registry.ExtensionHandler{api.ComponentFrames: frames.New(blobs, meta).ServeExtension},
+		Extensions: map[string]registry.ExtensionHandler{
+			api.ComponentFrames: handler.ServeExtension,
+			api.ComponentLayers: handler.ServeLayers,
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

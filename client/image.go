@@ -1,0 +1,186 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/cloudlets/cloudlets/extent"
+	"github.com/cloudlets/cloudlets/image"
+	"github.com/cloudlets/cloudlets/image/tarball"
+)
+
+// Image is an image that was opened, wherever it is: its rootfs, and the content
+// of its files. It must be closed.
+type Image struct {
+	// Name is what it was opened by.
+	Name string
+	// Descriptor and Manifest are those of the image's OCI manifest; zero and
+	// nil for a directory or a tar.
+	Descriptor ocispec.Descriptor
+	Manifest   *Manifest
+	// Config is the OCI config; nil for a directory or a tar.
+	Config *ocispec.Image
+	// Tree is the rootfs.
+	Tree *image.Tree
+
+	layers  map[extent.Digest]layerContent
+	closers []io.Closer
+}
+
+// layerContent is the tar of a layer, open for reading.
+type layerContent interface {
+	io.ReaderAt
+	Size() int64
+}
+
+var _ extent.Opener = (*Image)(nil)
+
+// OpenBlob opens the content of a layer that the tree refers to.
+func (i *Image) OpenBlob(_ context.Context, d extent.Digest) (extent.Blob, error) {
+	l, ok := i.layers[d]
+	if !ok {
+		return nil, fmt.Errorf("%s has no layer %s: %w", i.Name, d, fs.ErrNotExist)
+	}
+	return openLayer{l}, nil
+}
+
+// openLayer is a layer that the image closes.
+type openLayer struct{ layerContent }
+
+func (openLayer) Close() error { return nil }
+
+// Close ends reading.
+func (i *Image) Close() error {
+	var errs []error
+	for _, c := range i.closers {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// CloudletManifest reads the cloudlet manifest in the rootfs. It is empty where
+// there is none.
+func (i *Image) CloudletManifest(ctx context.Context) (*image.CloudletManifest, error) {
+	return image.ReadCloudletManifest(ctx, i.Tree, i)
+}
+
+// OpenOptions say how an image is opened.
+type OpenOptions struct {
+	// Stdin is what "-" names.
+	Stdin io.Reader
+	// Warn is told of what a directory has and a tar cannot hold; nil for nobody.
+	Warn func(path, what string)
+	// Arch is the architecture that is wanted of several, in OCI's words; empty
+	// is amd64.
+	Arch string
+	// Whole says that all content will be read: layers are then fetched in one
+	// piece. Otherwise only what is read is fetched, where the registry can do
+	// that.
+	Whole bool
+}
+
+// OpenImage opens an image by name: a directory; a tar, as it is or compressed
+// with gzip, zstd, xz or bzip2; "-", a tar from o.Stdin; or a reference to a
+// registry. What exists as a file is not taken for a reference.
+func (c *Client) OpenImage(ctx context.Context, name string, o OpenOptions) (*Image, error) {
+	if o.Warn == nil {
+		o.Warn = func(string, string) {}
+	}
+	if name == "-" {
+		return c.openTar(name, o.Stdin, -1)
+	}
+	info, err := os.Stat(name)
+	switch {
+	case err == nil && info.IsDir():
+		return openDirectory(ctx, name, o.Warn)
+	case err == nil:
+		return c.openFile(name, info)
+	case !errors.Is(err, fs.ErrNotExist) || !looksLikeReference(name):
+		return nil, fmt.Errorf("%w (expected a directory, a tar, or HOST/REPOSITORY[:TAG|@DIGEST])", err)
+	}
+	repo, err := c.Repository(name)
+	if err != nil {
+		return nil, err
+	}
+	return repo.OpenImage(ctx, o)
+}
+
+// looksLikeReference reports whether a name begins with a host: one with a dot
+// or a port, or localhost.
+func looksLikeReference(name string) bool {
+	host, _, ok := strings.Cut(name, "/")
+	return ok && host != "." && host != ".." && (host == "localhost" || strings.ContainsAny(host, ".:"))
+}
+
+func openDirectory(ctx context.Context, name string, warn func(path, what string)) (*Image, error) {
+	dir, err := tarball.OpenDir(ctx, name, warn)
+	if err != nil {
+		return nil, err
+	}
+	content := extent.NewReader(ctx, dir.Map, dir)
+	return newLocalImage(name, content, content, dir)
+}
+
+func (c *Client) openFile(name string, info fs.FileInfo) (*Image, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	var head [16]byte // more than any magic number of a compression
+	n, err := f.ReadAt(head[:], 0)
+	if err != nil && err != io.EOF {
+		return nil, errors.Join(err, f.Close())
+	}
+	if tarball.DetectCompression(head[:n]) == tarball.Uncompressed {
+		return newLocalImage(name, sizedFile{f, info.Size()}, f)
+	}
+	i, err := c.openTar(name, f, info.Size())
+	return i, errors.Join(err, f.Close())
+}
+
+// openTar opens a tar in a stream: its content goes to a temporary file, to be
+// read at any offset.
+func (c *Client) openTar(name string, stream io.Reader, size int64) (*Image, error) {
+	r, err := decompressed(stream, c.progress.Step("read", size))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	spool, err := newSpool()
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	n, err := io.Copy(spool, r)
+	if err := errors.Join(err, r.Close()); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), spool.Close())
+	}
+	return newLocalImage(name, sizedFile{spool, n}, spool)
+}
+
+// sizedFile is a file whose size is known.
+type sizedFile struct {
+	*os.File
+	size int64
+}
+
+func (f sizedFile) Size() int64 { return f.size }
+
+// localLayer stands for the digest of a tar that nobody has hashed.
+const localLayer extent.Digest = "local"
+
+// newLocalImage returns the image in one tar. The closers are closed with it.
+func newLocalImage(name string, tar layerContent, closers ...io.Closer) (*Image, error) {
+	i := &Image{Name: name, layers: map[extent.Digest]layerContent{localLayer: tar}, closers: closers}
+	tree, err := image.Merge([]image.Layer{{Digest: localLayer, Tar: tar, Size: tar.Size()}})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), i.Close())
+	}
+	i.Tree = tree
+	return i, nil
+}

@@ -1,0 +1,109 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/cloudlets/cloudlets/extent"
+	"github.com/cloudlets/cloudlets/image"
+)
+
+// OpenImage opens the image that the repository's reference names. Of an index
+// it is the one for an architecture.
+func (r *Repository) OpenImage(ctx context.Context, o OpenOptions) (*Image, error) {
+	m, err := r.Manifest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if m, err = r.Platform(ctx, m, o.Arch); err != nil {
+		return nil, err
+	}
+	if !isImageConfig(m.Config.MediaType) || m.ArtifactType != "" {
+		return nil, fmt.Errorf("%s is not an image with a root filesystem, but an artifact of the type %q", r.Reference, cmp.Or(m.ArtifactType, m.Config.MediaType))
+	}
+	config, err := r.ImageConfig(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	if len(config.RootFS.DiffIDs) != len(m.Layers) {
+		return nil, fmt.Errorf("open %s: its config names %d layers, the manifest %d", r.Reference, len(config.RootFS.DiffIDs), len(m.Layers))
+	}
+	i := &Image{
+		Name: r.Reference.String(), Descriptor: m.Descriptor, Manifest: m, Config: config,
+		layers: make(map[extent.Digest]layerContent),
+	}
+	if err := r.openLayers(ctx, i, o); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", r.Reference, err), i.Close())
+	}
+	return i, nil
+}
+
+// openLayers opens the layers of an image, and merges them.
+func (r *Repository) openLayers(ctx context.Context, i *Image, o OpenOptions) error {
+	changes := make([]*image.Changes, len(i.Manifest.Layers))
+	for n, d := range i.Manifest.Layers {
+		diffID := i.Config.RootFS.DiffIDs[n]
+		content, err := r.openLayer(ctx, i, d, diffID, o)
+		if err != nil {
+			return err
+		}
+		i.layers[extent.Digest(diffID)] = content
+		changes[n], err = image.ReadChanges(image.Layer{Digest: extent.Digest(diffID), Tar: content, Size: content.Size()})
+		if err != nil {
+			return err
+		}
+	}
+	var err error
+	i.Tree, err = image.MergeChanges(changes)
+	return err
+}
+
+// openLayer opens the tar of a layer: in pieces where that is wanted and
+// possible, else from a temporary file.
+func (r *Repository) openLayer(ctx context.Context, i *Image, d ocispec.Descriptor, diffID digest.Digest, o OpenOptions) (layerContent, error) {
+	if !o.Whole {
+		l, err := r.openFramed(ctx, d)
+		if err != nil || l != nil {
+			return l, err
+		}
+	}
+	spool, err := newSpool()
+	if err != nil {
+		return nil, err
+	}
+	i.closers = append(i.closers, spool)
+	if err := r.PullLayer(ctx, d, diffID, spool); err != nil {
+		return nil, err
+	}
+	size, err := spool.Seek(0, io.SeekEnd)
+	return sizedFile{spool, size}, err
+}
+
+// Prefetch fetches the content of files in a few requests, where it would
+// otherwise be fetched file by file.
+func (i *Image) Prefetch(ctx context.Context, files []*image.Inode) error {
+	wanted := make(map[extent.Digest][]extent.Extent)
+	for _, n := range files {
+		for _, x := range n.Content {
+			if x.Kind == extent.Source {
+				wanted[x.Digest] = append(wanted[x.Digest], x)
+			}
+		}
+	}
+	for d, extents := range wanted {
+		l, ok := i.layers[d].(*framedLayer)
+		if !ok {
+			continue
+		}
+		if err := l.prefetch(ctx, extents); err != nil {
+			return fmt.Errorf("fetch frames of layer %s: %w", l.descriptor.Digest, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cloudlets/cloudlets/client"
+)
+
+// imageHelp says what commands take for an image.
+const imageHelp = `IMAGE is a directory; a tar, as it is or compressed with gzip, zstd, xz or bzip2;
+- for a tar on the standard input; or a reference, HOST/REPOSITORY[:TAG|@DIGEST].`
+
+// openImage opens what a command was given for an image. whole says that all of
+// its content will be read.
+func openImage(g *globals, cmd *cobra.Command, name string, whole bool) (*client.Image, error) {
+	c, err := g.client(cmd)
+	if err != nil {
+		return nil, err
+	}
+	return c.OpenImage(cmd.Context(), name, client.OpenOptions{
+		Stdin: cmd.InOrStdin(),
+		Whole: whole,
+		Warn: func(path, what string) {
+			fmt.Fprintf(cmd.ErrOrStderr(), "warning: /%s: %s\n", path, what)
+		},
+	})
+}
