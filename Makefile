@@ -12,6 +12,7 @@ export CGO_ENABLED ?= 0
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.7.2
 CRANE := github.com/google/go-containerregistry/cmd/crane@v0.21.9
 REGCTL := github.com/regclient/regclient/cmd/regctl@v0.11.5
+DISTRIBUTION := github.com/distribution/distribution/v3/cmd/registry@v3.1.2
 VERSITYGW := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 help: ## list what can be made
@@ -60,10 +61,13 @@ lint: ## formatting, vet and golangci-lint
 conformance: build ## the distribution spec, against our registry
 	scripts/conformance cloudlets
 
-BENCH_PACKAGES := nginx-light fdisk e2fsprogs qemu-utils mmdebstrap zstd
+# Measurements are chosen by name: make bench BENCH=registry-rates
+BENCH ?= .
+BENCH_PACKAGES := curl docker-registry fdisk e2fsprogs mmdebstrap nginx-light postgresql qemu-utils wrk zstd
 bench: build debian $(CACHE)/debian-old.tar ## measurements against other tools
 	@scripts/apt-install $(BENCH_PACKAGES)
-	go run ./bench
+	@test -x $(CACHE)/bin/registry || GOBIN=$(CACHE)/bin go install $(DISTRIBUTION)
+	go run ./bench -run '$(BENCH)'
 
 FUZZTIME ?= 30s
 fuzz: ## every fuzz target, for FUZZTIME each

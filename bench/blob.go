@@ -2,108 +2,174 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
-const nginxAddress = "127.0.0.1:5078"
-
-const nginxConfig = `
-daemon off;
-pid %[1]s/nginx.pid;
-error_log stderr crit;
-events {}
-http {
-	access_log off;
-	sendfile on;
-	server { listen %[2]s; root %[1]s/www; }
-}
-`
-
-// serveBlob measures a blob as long as the root filesystem over loopback.
-func serveBlob(ctx context.Context, s settings) error {
+// pullBlob measures a blob as long as the root filesystem over loopback.
+func pullBlob(ctx context.Context, s settings) (err error) {
 	srv, err := startServer(ctx, s, "blob")
 	if err != nil {
 		return err
 	}
-	sum, err := run1(ctx, "sha256sum", s.tar)
+	defer func() { err = errors.Join(err, srv.stop()) }()
+	digest, err := digestOfFile(s.tar)
 	if err != nil {
 		return err
 	}
-	digest := "sha256:" + strings.Fields(sum)[0]
-	if err := srv.upload(ctx, "golden/blob", digest, s.tar); err != nil {
+	if err := srv.uploadFile(ctx, "golden/blob", digest, s.tar); err != nil {
 		return err
 	}
-	stop, err := startNginx(ctx, s)
+	nginx, files, err := startNginx(ctx, s)
 	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, nginx.stop()) }()
+	if err := script(ctx, files, "cp "+s.tar+" blob && chmod a+r blob"); err != nil {
 		return err
 	}
 	get := func(url string) func(int) error {
 		return func(int) error { return script(ctx, s.work, "curl -sf -o /dev/null "+url) }
 	}
-	ours, theirs, err := alternate(3*s.rounds, nil,
-		get("http://"+s.address+"/v2/golden/blob/blobs/"+digest), get("http://"+nginxAddress+"/blob"))
+	took, err := alternate(3*s.rounds, nil, get(srv.url("/v2/golden/blob/blobs/"+digest)), get(nginx.url("/blob")))
 	if err != nil {
 		return err
 	}
-	row("blob GET over loopback", "nginx, same file", ours, theirs, "≥ 0.9×")
-	return errors.Join(stop(), srv.stop())
-}
-
-// upload uploads a file as a blob.
-func (s *server) upload(ctx context.Context, repository, digest, path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	url := fmt.Sprintf("http://%s/v2/%s/blobs/uploads/?digest=%s", s.address, repository, digest)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, f)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/octet-stream")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusCreated {
-		return fmt.Errorf("upload %s: %s", path, resp.Status)
-	}
+	row("blob GET of 430 MB over loopback", "nginx, same file", took[0], took[1], "≥ 1×")
 	return nil
 }
 
-// startNginx serves the root filesystem's tar as /blob.
-func startNginx(ctx context.Context, s settings) (stop func() error, err error) {
-	dir := filepath.Join(s.work, "nginx")
-	if err := os.MkdirAll(filepath.Join(dir, "www"), 0o755); err != nil {
-		return nil, err
+// pushBlob measures one blob as long as the root filesystem, from POST to the
+// answer of the PUT. Ours is fsynced by then; distribution's is where the kernel
+// keeps it, so it is measured once more with an fsync of its files.
+func pushBlob(ctx context.Context, s settings) (err error) {
+	srv, err := startServer(ctx, s, "pushblob")
+	if err != nil {
+		return err
 	}
-	if err := script(ctx, dir, "cp "+s.tar+" www/blob && chmod -R a+rX . && chmod a+x "+s.work); err != nil {
-		return nil, err
+	defer func() { err = errors.Join(err, srv.stop()) }()
+	peer, err := startDistribution(ctx, s)
+	if err != nil {
+		return err
 	}
-	config := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(config, fmt.Appendf(nil, nginxConfig, dir, nginxAddress), 0o600); err != nil {
-		return nil, err
+	defer func() { err = errors.Join(err, peer.stop()) }()
+	source := filepath.Join(s.work, "push.blob")
+	if err := script(ctx, s.work, "cp "+s.tar+" push.blob"); err != nil {
+		return err
 	}
-	cmd := exec.CommandContext(ctx, "nginx", "-c", config)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	time.Sleep(500 * time.Millisecond) // until it listens
-	return func() error {
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	var digest string
+	// Every round is another blob, and begins with nothing left to be written.
+	prepare := func(round int) (err error) {
+		if err := stamp(source, uint64(round)); err != nil {
 			return err
 		}
-		return cmd.Wait()
-	}, nil
+		digest, err = digestOfFile(source)
+		unix.Sync()
+		return err
+	}
+	to := func(p *process) func(int) error {
+		return func(int) error { return p.uploadFile(ctx, "golden/blob", digest, source) }
+	}
+	synced := func(round int) error {
+		if err := to(peer)(round); err != nil {
+			return err
+		}
+		return script(ctx, s.work, "find registry -type f -newer push.blob -exec sync -d {} +")
+	}
+	took, err := alternate(s.rounds, prepare, to(srv.process), to(peer))
+	if err != nil {
+		return err
+	}
+	row("blob push of 430 MB, fsynced", "distribution, not fsynced", took[0], took[1], "≥ 2×")
+	again := func(round int) error { return prepare(2*s.rounds + round) }
+	if took, err = alternate(s.rounds, again, to(srv.process), synced); err != nil {
+		return err
+	}
+	row("the same", "distribution and `sync -d` of its file", took[0], took[1], "")
+	return nil
+}
+
+// stamp makes a file another one.
+func stamp(path string, n uint64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(binary.BigEndian.AppendUint64(nil, n), 0)
+	return errors.Join(err, f.Close())
+}
+
+const (
+	crowd     = 50      // concurrent pulls
+	crowdBlob = 1 << 30 // bytes
+)
+
+// manyPulls measures the memory of the registry while many pull a large blob at
+// once.
+func manyPulls(ctx context.Context, s settings) (err error) {
+	path := filepath.Join(s.work, "gigabyte")
+	if err := script(ctx, s.work, fmt.Sprintf("truncate -s %d gigabyte", crowdBlob)); err != nil {
+		return err
+	}
+	digest, err := digestOfFile(path)
+	if err != nil {
+		return err
+	}
+	srv, err := startServer(ctx, s, "crowd")
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(srv.uploadFile(ctx, repository, digest, path), srv.stop()); err != nil {
+		return err
+	}
+	// A new process has not pushed.
+	if srv, err = startServer(ctx, s, "crowd"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, srv.stop()) }()
+	url := srv.url("/v2/" + repository + "/blobs/" + digest)
+	took, err := timed(func() error { return pullAtOnce(ctx, url, crowd) })
+	if err != nil {
+		return err
+	}
+	peak, err := srv.peakMemory()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("| peak memory of the registry: %d concurrent pulls of 1 GiB (%.1f GB/s) | | %.0f MB | | | ≤ 100 MB |\n",
+		crowd, crowd*crowdBlob/1e9/took.Round(time.Millisecond).Seconds(), float64(peak)/1e6)
+	return nil
+}
+
+// pullAtOnce pulls a blob over n connections at once.
+func pullAtOnce(ctx context.Context, url string, n int) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for range n {
+		group.Go(func() error {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+			if err != nil {
+				return err
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			got, err := io.Copy(io.Discard, resp.Body)
+			if err == nil && got != crowdBlob {
+				err = fmt.Errorf("pulled %d bytes of %d", got, crowdBlob)
+			}
+			return err
+		})
+	}
+	return group.Wait()
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
+	"strings"
 )
 
 // settings are where things are and how often they are measured.
@@ -17,7 +19,26 @@ type settings struct {
 	old     string // the same system before its security updates
 	work    string // scratch space
 	rounds  int
-	address string // for the registry
+	address string   // for the registry
+	env     []string // of the registry, beside what there is
+}
+
+// measurements are what can be measured, by name, each a few rows.
+var measurements = []struct {
+	name    string
+	measure func(context.Context, settings) error
+}{
+	{"registry-rates", rates},
+	{"registry-push", pushBlob},
+	{"registry-pull", pullBlob},
+	{"registry-crowd", manyPulls},
+	{"registry-lists", lists},
+	{"registry-bucket", toBucket},
+	{"registry-collection", collection},
+	{"image-sparse", sparse},
+	{"image-push", push},
+	{"image-second-push", secondPush},
+	{"image-render", render},
 }
 
 func main() {
@@ -26,9 +47,10 @@ func main() {
 	flag.StringVar(&s.tar, "rootfs", ".cache/debian.tar", "tar of a Debian root filesystem")
 	flag.StringVar(&s.old, "old", ".cache/debian-old.tar", "tar of the same system before its security updates")
 	flag.IntVar(&s.rounds, "rounds", 5, "how often each thing is measured")
+	chosen := flag.String("run", ".", "measure what has a name that matches this regular expression: "+names())
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, s)
+	err := run(ctx, s, *chosen)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -36,7 +58,20 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, s settings) (err error) {
+// names lists the measurements.
+func names() string {
+	var all []string
+	for _, m := range measurements {
+		all = append(all, m.name)
+	}
+	return strings.Join(all, ", ")
+}
+
+func run(ctx context.Context, s settings, chosen string) (err error) {
+	pattern, err := regexp.Compile(chosen)
+	if err != nil {
+		return fmt.Errorf("-run: %w", err)
+	}
 	for _, path := range []*string{&s.binary, &s.tar, &s.old} {
 		if *path, err = filepath.Abs(*path); err != nil {
 			return err
@@ -51,9 +86,12 @@ func run(ctx context.Context, s settings) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(s.work)) }()
 	fmt.Println("| what | against | cloudlets | other | ratio | bar |")
 	fmt.Println("|---|---|---|---|---|---|")
-	for _, measure := range []func(context.Context, settings) error{serveBlob, sparse, push, secondPush, render} {
-		if err := measure(ctx, s); err != nil {
-			return err
+	for _, m := range measurements {
+		if !pattern.MatchString(m.name) {
+			continue
+		}
+		if err := m.measure(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -38,39 +39,50 @@ func timed(f func() error) (time.Duration, error) {
 	return time.Since(begun), err
 }
 
-// alternate measures ours and theirs in turn, rounds times, and returns the
-// medians. prepare, if not nil, runs before each of them, unmeasured.
-func alternate(rounds int, prepare func(round int) error, ours, theirs func(round int) error) (o, t time.Duration, err error) {
-	var a, b []time.Duration
+// alternate measures things in turn, rounds times, and returns the median of
+// each. prepare, if not nil, runs before each of them, unmeasured, with another
+// number every time.
+func alternate(rounds int, prepare func(int) error, sides ...func(round int) error) ([]time.Duration, error) {
+	took := make([][]time.Duration, len(sides))
 	for round := range rounds {
-		for _, side := range []struct {
-			f    func(int) error
-			into *[]time.Duration
-		}{{ours, &a}, {theirs, &b}} {
+		for i, side := range sides {
 			if prepare != nil {
-				if err := prepare(round); err != nil {
-					return 0, 0, err
+				if err := prepare(round*len(sides) + i); err != nil {
+					return nil, err
 				}
 			}
-			d, err := timed(func() error { return side.f(round) })
+			d, err := timed(func() error { return side(round) })
 			if err != nil {
-				return 0, 0, err
+				return nil, err
 			}
-			*side.into = append(*side.into, d)
+			took[i] = append(took[i], d)
 		}
 	}
-	return median(a), median(b), nil
+	medians := make([]time.Duration, len(sides))
+	for i := range took {
+		medians[i] = median(took[i])
+	}
+	return medians, nil
 }
 
-func median(d []time.Duration) time.Duration {
-	slices.Sort(d)
-	return d[len(d)/2]
+// median returns the middle of measurements.
+func median[T cmp.Ordered](measured []T) T {
+	slices.Sort(measured)
+	return measured[len(measured)/2]
+}
+
+// times formats how many times faster something is.
+func times(ratio float64) string {
+	if ratio < 2 {
+		return fmt.Sprintf("%.2f×", ratio)
+	}
+	return fmt.Sprintf("%.1f×", ratio)
 }
 
 // row prints a row of times; ratio is how many times faster we are.
 func row(what, against string, ours, theirs time.Duration, bar string) {
-	fmt.Printf("| %s | %s | %.2f s | %.2f s | %.1f× | %s |\n",
-		what, against, ours.Seconds(), theirs.Seconds(), theirs.Seconds()/ours.Seconds(), bar)
+	fmt.Printf("| %s | %s | %.2f s | %.2f s | %s | %s |\n",
+		what, against, ours.Seconds(), theirs.Seconds(), times(theirs.Seconds()/ours.Seconds()), bar)
 }
 
 // share prints a row of bytes; ratio is our share of the other.

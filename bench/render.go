@@ -82,7 +82,7 @@ func (s *server) render(ctx context.Context, round int) (readable, known time.Du
 	if err := json.Unmarshal([]byte(out), &state); err != nil {
 		return 0, 0, 0, err
 	}
-	if err := readAt(ctx, "http://"+s.address+state.Content, state.Size-65536, 4096); err != nil {
+	if err := readAt(ctx, s.url(state.Content), state.Size-65536, 4096); err != nil {
 		return 0, 0, 0, err
 	}
 	readable = time.Since(begun)

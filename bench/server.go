@@ -3,56 +3,30 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
 
-// server is a registry under test.
+// server is our registry.
 type server struct {
+	*process
 	settings
 	data string
-	cmd  *exec.Cmd
 }
 
-// startServer starts a registry on a data directory of its own.
-func startServer(ctx context.Context, s settings, name string) (*server, error) {
-	srv := &server{settings: s, data: filepath.Join(s.work, name)}
-	srv.cmd = exec.CommandContext(ctx, s.binary, "serve", "--listen", s.address, "--data", srv.data)
-	srv.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it ends with us, however we end
-	log, err := os.Create(filepath.Join(s.work, name+".log"))
+// startServer starts our registry on a data directory of its own.
+func startServer(ctx context.Context, s settings, name string, flags ...string) (*server, error) {
+	data := filepath.Join(s.work, name)
+	p, err := startProcess(ctx, s, "cloudlets", s.address, s.env, append([]string{s.binary, "serve", "--listen", s.address, "--data", data}, flags...)...)
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()
-	srv.cmd.Stderr = log
-	if err := srv.cmd.Start(); err != nil {
-		return nil, err
-	}
-	for range 200 {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.address)
-		if err == nil {
-			return srv, conn.Close()
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	return nil, errors.Join(fmt.Errorf("the registry does not answer on %s: see %s", s.address, log.Name()), srv.stop())
-}
-
-// stop ends the registry.
-func (s *server) stop() error {
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	return s.cmd.Wait()
+	return &server{process: p, settings: s, data: data}, nil
 }
 
 // cloudlets runs the client and returns what it prints.
@@ -61,7 +35,7 @@ func (s *server) cloudlets(ctx context.Context, args ...string) (string, error) 
 	return strings.TrimSpace(out), err
 }
 
-func (s *server) ref(reference string) string { return s.address + "/" + reference }
+func (s *server) ref(reference string) string { return s.process.address + "/" + reference }
 
 // stored returns how many bytes the data directory occupies.
 func (s *server) stored() (int64, error) {
