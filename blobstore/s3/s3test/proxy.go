@@ -2,6 +2,7 @@ package s3test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Proxy stands in front of a server. It counts what passes, and fails when told
@@ -39,7 +41,22 @@ const (
 	CutIn         // the connection ends within the request
 	CutOut        // the connection ends within the answer; the server has done what it should
 	LostOut       // the connection ends before the answer; the server has done what it should
+	Failing       // 500 InternalError, and the server knows of nothing
+	Slow          // the request waits a little first
+	faults        // how many there are
 )
+
+// Faults are all of them but None.
+func Faults() []Fault {
+	var all []Fault
+	for f := Busy; f < faults; f++ {
+		all = append(all, f)
+	}
+	return all
+}
+
+// slowness is how long a slow request waits.
+const slowness = 300 * time.Millisecond
 
 // cutAfter is how many bytes of a body get through before a cut.
 const cutAfter = 100_000
@@ -89,8 +106,13 @@ func (p *Proxy) serve(reverse http.Handler, w http.ResponseWriter, r *http.Reque
 	r.Body = &countingBody{ReadCloser: r.Body, proxy: p, left: -1}
 	switch fault {
 	case Busy:
-		busy(w)
+		refuse(w, http.StatusServiceUnavailable, "SlowDown")
 		return
+	case Failing:
+		refuse(w, http.StatusInternalServerError, "InternalError")
+		return
+	case Slow:
+		time.Sleep(slowness)
 	case CutIn: // what has no body gets through
 		r.Body.(*countingBody).left = min(cutAfter, r.ContentLength/2)
 	case CutOut:
@@ -113,10 +135,11 @@ func (p *Proxy) count(r *http.Request) Fault {
 	return p.fault(r)
 }
 
-func busy(w http.ResponseWriter) {
+// refuse answers with one of S3's error codes.
+func refuse(w http.ResponseWriter, status int, code string) {
 	w.Header().Set("Content-Type", "application/xml")
-	w.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = io.WriteString(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>`)
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>The test wants it so.</Message></Error>`, code)
 }
 
 // Operation names what a request does, as S3 does, but for PutObject and the

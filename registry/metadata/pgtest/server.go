@@ -26,36 +26,50 @@ const (
 )
 
 // script makes a database cluster in the directory $1 with the programs in $2,
-// serves it on a socket there until its standard input ends, and removes it.
-// Durability is off: no test of ours cuts the power. The collation is not C, so
-// that an order which relies on the default shows.
+// serves it on a socket there until its standard input ends, and removes it. A
+// line on the standard input has the server crash, and another one start it
+// again: $3 says whether what was committed is there then. No test of ours cuts
+// the power, so nothing is fsynced. The collation is not C, so that an order
+// which relies on the default shows.
 const script = `
 set -eu
 trap 'rm -rf "$1"' EXIT
 "$2/initdb" -D "$1/data" -A trust -U postgres -E UTF8 --locale=C.UTF-8 --locale-provider=icu --icu-locale=en \
 	--no-sync --no-instructions >&2
-"$2/postgres" -D "$1/data" -k "$1" -c listen_addresses= -c fsync=off -c full_page_writes=off \
-	-c synchronous_commit=off -c max_connections=200 -c deadlock_timeout=100ms >&2 </dev/null &
-server=$!
-until "$2/pg_isready" -q -h "$1"; do
-	kill -0 $server
-	sleep 0.05
+serve() {
+	"$2/postgres" -D "$1/data" -k "$1" -c listen_addresses= -c fsync=off -c full_page_writes=off \
+		-c synchronous_commit="$3" -c max_connections=200 -c deadlock_timeout=100ms >&2 </dev/null &
+	server=$!
+	until "$2/pg_isready" -q -h "$1"; do
+		kill -0 $server
+		sleep 0.05
+	done
+	echo ready
+}
+serve "$@"
+while read -r _; do
+	kill -QUIT $server # as pg_ctl stop -m immediate does
+	wait $server || true
+	echo stopped
+	read -r _ || exit 0
+	serve "$@"
 done
-echo ready
-cat >/dev/null
 kill -INT $server
 wait $server || true
 `
 
-// server is what the whole test binary shares.
-type server struct {
-	dir   string
-	stdin io.WriteCloser // its end stops the server
-	admin *sql.DB
+// Server is a PostgreSQL server. [Database] makes databases on one that the
+// whole test binary shares.
+type Server struct {
+	dir    string
+	stdin  io.WriteCloser // its end stops the server
+	stdout *bufio.Reader
+	cmd    *exec.Cmd
+	admin  *sql.DB
 }
 
 var (
-	start     = sync.OnceValues(startServer)
+	start     = sync.OnceValues(func() (*Server, error) { return startServer("off") })
 	databases atomic.Int64
 )
 
@@ -74,16 +88,60 @@ func Database(t testing.TB) string {
 	return s.dsn(name)
 }
 
-func (s *server) dsn(database string) string {
+// Start starts a server for one test, which may stop it as it likes: what was
+// committed survives that.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	s, err := startServer("on")
+	if err != nil {
+		t.Fatalf("start PostgreSQL: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(s.admin.Close(), s.stdin.Close(), s.cmd.Wait()); err != nil {
+			t.Errorf("stop PostgreSQL: %v", err)
+		}
+	})
+	return s
+}
+
+// DSN returns the connection string of the server's own database.
+func (s *Server) DSN() string { return s.dsn("postgres") }
+
+// Stop ends the server as a crash does.
+func (s *Server) Stop() error { return s.toggle("stopped") }
+
+// Restart starts the server after Stop and returns once it answers.
+func (s *Server) Restart() error { return s.toggle("ready") }
+
+func (s *Server) toggle(want string) error {
+	if _, err := io.WriteString(s.stdin, "\n"); err != nil {
+		return fmt.Errorf("tell PostgreSQL to become %s: %w", want, err)
+	}
+	return s.expect(want)
+}
+
+// expect reads what the script says.
+func (s *Server) expect(want string) error {
+	line, err := s.stdout.ReadString('\n')
+	if err == nil && line != want+"\n" {
+		err = fmt.Errorf("it is %q", line)
+	}
+	if err != nil {
+		return fmt.Errorf("the server did not become %s: %w", want, err)
+	}
+	return nil
+}
+
+func (s *Server) dsn(database string) string {
 	return fmt.Sprintf("host=%s user=postgres dbname=%s", s.dir, database)
 }
 
-func startServer() (_ *server, err error) {
+func startServer(synchronousCommit string) (_ *Server, err error) {
 	bin, err := findBinaries()
 	if err != nil {
 		return nil, err
 	}
-	s := new(server)
+	s := new(Server)
 	if s.dir, err = os.MkdirTemp("", "pgtest"); err != nil {
 		return nil, err
 	}
@@ -92,7 +150,7 @@ func startServer() (_ *server, err error) {
 			err = errors.Join(err, os.RemoveAll(s.dir))
 		}
 	}()
-	command := []string{"/bin/sh", "-c", script, "sh", s.dir, bin}
+	command := []string{"/bin/sh", "-c", script, "sh", s.dir, bin, synchronousCommit}
 	if os.Geteuid() == 0 {
 		if out, err := exec.Command("chown", user, s.dir).CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("give the directory to the user of the Debian package postgresql: %w: %s", err, out)
@@ -119,23 +177,24 @@ func findBinaries() (string, error) {
 }
 
 // run runs the script until it says that the server is ready.
-func (s *server) run(command []string) error {
-	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Dir = s.dir
+func (s *Server) run(command []string) error {
+	s.cmd = exec.Command(command[0], command[1:]...)
+	s.cmd.Dir = s.dir
 	var log strings.Builder
-	cmd.Stderr = &log
-	out, err := cmd.StdoutPipe()
+	s.cmd.Stderr = &log
+	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return err
 	}
-	if s.stdin, err = cmd.StdinPipe(); err != nil {
+	s.stdout = bufio.NewReader(out)
+	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
+	if err := s.cmd.Start(); err != nil {
 		return err
 	}
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
-		return errors.Join(fmt.Errorf("the server did not become ready: %w", err), cmd.Wait(), errors.New(log.String()))
+	if err := s.expect("ready"); err != nil {
+		return errors.Join(err, s.cmd.Wait(), errors.New(log.String()))
 	}
 	return nil
 }
