@@ -66,6 +66,11 @@ func launch(data string, wrapper ...string) (*server, error) {
 		serve = exec.Command(wrapper[0], append(wrapper[1:], serve.Args...)...)
 		serve.Env = env
 	}
+	return launchCommand(data, serve)
+}
+
+// launchCommand does so with a command that serves.
+func launchCommand(data string, serve *exec.Cmd) (*server, error) {
 	s := &server{data: data, cmd: serve, ended: make(chan struct{})}
 	stderr, err := serve.StderrPipe()
 	if err != nil {
