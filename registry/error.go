@@ -128,6 +128,10 @@ var knownErrors = []struct {
 		"the blob is larger than can be stored here: its parts would have to be larger, which the server's settings say"},
 	{blobstore.ErrBusy, http.StatusServiceUnavailable, CodeUnavailable,
 		"the store is busy or does not answer just now: try again in a little while"},
+	{metadata.ErrUnavailable, http.StatusServiceUnavailable, CodeUnavailable,
+		"the database does not answer just now: try again in a little while"},
+	{metadata.ErrUncertain, http.StatusServiceUnavailable, CodeUnavailable,
+		"the database went away while it was told: it may have happened or not, look or try again"},
 	{os.ErrDeadlineExceeded, http.StatusRequestTimeout, CodeBlobUploadInvalid, "nothing was received for too long"},
 }
 

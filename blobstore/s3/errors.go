@@ -22,7 +22,7 @@ const (
 )
 
 // translate makes errors that say that something is not there wrap ErrNotFound,
-// and those of a server that is overloaded or cannot be reached ErrBusy.
+// and those of a server that is overloaded, fails or cannot be reached ErrBusy.
 func translate(err error) error {
 	var response minio.ErrorResponse
 	var unreachable *url.Error
@@ -31,7 +31,7 @@ func translate(err error) error {
 		if response.Code == minio.NoSuchKey || response.Code == minio.NoSuchUpload {
 			return fmt.Errorf("%w: %w", blobstore.ErrNotFound, err)
 		}
-		if response.StatusCode == http.StatusServiceUnavailable || response.StatusCode == http.StatusTooManyRequests {
+		if retryable(err) {
 			return fmt.Errorf("the object store is %w: %w", blobstore.ErrBusy, err)
 		}
 	case errors.As(err, &unreachable) && !errors.Is(err, context.Canceled):

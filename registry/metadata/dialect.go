@@ -1,8 +1,11 @@
 package metadata
 
 import (
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"syscall"
 
@@ -33,7 +36,7 @@ type dialect struct {
 	// happened.
 	commitFailed func(error) error
 	// translate adds to an error what callers look for: syscall.ENOSPC where
-	// the disk is full.
+	// the disk is full, ErrUnavailable where the server is not there.
 	translate func(error) error
 }
 
@@ -72,6 +75,12 @@ const (
 	pgDeadlockDetected     = "40P01"
 	pgLockNotAvailable     = "55P03"
 	pgDiskFull             = "53100"
+	pgTooManyConnections   = "53300"
+
+	// What the codes of errors with the connection, and of those about a server
+	// that starts or stops, begin with.
+	pgConnectionException  = "08"
+	pgOperatorIntervention = "57P"
 )
 
 // postgresDialect is PostgreSQL's. Its transactions run side by side, each
@@ -106,12 +115,26 @@ func postgresDialect() dialect {
 			return fmt.Errorf("%w: %w", ErrUncertain, err)
 		},
 		translate: func(err error) error {
-			if pgCode(err) == pgDiskFull {
+			switch {
+			case pgCode(err) == pgDiskFull:
 				return fmt.Errorf("%w: %w", err, syscall.ENOSPC)
+			case pgUnavailable(err):
+				return fmt.Errorf("%w: %w", ErrUnavailable, err)
 			}
 			return err
 		},
 	}
+}
+
+// pgUnavailable says whether an error comes of the connection to the server, and
+// not of what was asked.
+func pgUnavailable(err error) bool {
+	var refused *pgconn.ConnectError
+	var cut *net.OpError
+	code := pgCode(err)
+	return strings.HasPrefix(code, pgConnectionException) || strings.HasPrefix(code, pgOperatorIntervention) ||
+		code == pgTooManyConnections || errors.As(err, &refused) || errors.As(err, &cut) || pgconn.SafeToRetry(err) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }
 
 // pgCode returns the code of an error that the server answered, or "".

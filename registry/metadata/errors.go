@@ -29,6 +29,9 @@ var (
 	ErrOtherStore = errors.New("the database belongs to another blob store")
 	// ErrHeld says that a hold forbids a removal.
 	ErrHeld = errors.New("on hold")
+	// ErrUnavailable says that the server of the database cannot be reached, or
+	// has ended the connection.
+	ErrUnavailable = errors.New("the database does not answer")
 	// ErrUncertain says that the connection broke while a transaction was being
 	// committed: it may have happened, so what it refers to must stay.
 	ErrUncertain = errors.New("committed or not, the database did not say")

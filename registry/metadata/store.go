@@ -128,10 +128,13 @@ func (s *Store) get(ctx context.Context, query string, args, dest []any) error {
 		ctx = context.WithoutCancel(ctx)
 	}
 	st, err := s.reader.stmt(ctx, query)
-	if err != nil {
+	if err == nil {
+		err = st.QueryRowContext(ctx, args...).Scan(dest...)
+	}
+	if err == nil || errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	return st.QueryRowContext(ctx, args...).Scan(dest...)
+	return s.dialect.translate(err)
 }
 
 // list runs a query for rows outside of a transaction, calling each after every
@@ -139,13 +142,16 @@ func (s *Store) get(ctx context.Context, query string, args, dest []any) error {
 func (s *Store) list(ctx context.Context, query string, args, dest []any, each func() bool) error {
 	st, err := s.reader.stmt(ctx, query)
 	if err != nil {
-		return err
+		return s.dialect.translate(err)
 	}
 	rows, err := st.QueryContext(ctx, args...)
 	if err != nil {
-		return err
+		return s.dialect.translate(err)
 	}
-	return scanAll(rows, dest, each)
+	if err := scanAll(rows, dest, each); err != nil {
+		return s.dialect.translate(err)
+	}
+	return nil
 }
 
 func scanAll(rows *sql.Rows, dest []any, each func() bool) (err error) {
