@@ -107,11 +107,11 @@ type pusher struct {
 	repo string
 	rand *rand.Rand
 
-	untagged []image // to be deleted
-	last     image   // to be mounted from, and referred to
+	untagged []pushedImage // to be deleted
+	last     pushedImage   // to be mounted from, and referred to
 }
 
-type image struct {
+type pushedImage struct {
 	digest digest.Digest
 	blobs  []pushedBlob
 }
@@ -258,8 +258,8 @@ func (p *pusher) pushImage() error {
 
 // pushParts pushes what an image is made of and returns its manifest, which is
 // like no other.
-func (p *pusher) pushParts(extra string) (image, []byte, error) {
-	var img image
+func (p *pusher) pushParts(extra string) (pushedImage, []byte, error) {
+	var img pushedImage
 	for range 1 + p.rand.IntN(3) {
 		b, err := p.pushBlob(p.content())
 		if err != nil {
