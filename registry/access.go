@@ -96,7 +96,7 @@ func (s *Server) admit(r *http.Request, rt route) (done func(), err error) {
 	if r.Method == http.MethodPost && length == 0 {
 		length = -1 // what begins here goes on in other requests
 	}
-	body, err := s.quota.Admit(r.Context(), rt.name, r.Body, length)
+	body, err := s.quota.Admit(r.Context(), rt.name, io.NopCloser(r.Body), length)
 	if err != nil {
 		return nil, err
 	}

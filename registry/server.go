@@ -113,8 +113,11 @@ var apiVersion = []string{"registry/2.0"}
 // ServeHTTP serves the registry's paths, which all begin with /v2/.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header()[headerAPIVersion] = apiVersion
+	r, body := watchBody(r)
 	if err := s.serve(w, r); err != nil {
+		body.part(w)
 		s.answerError(w, r, err)
+		body.linger(w)
 	}
 }
 

@@ -278,10 +278,13 @@ func lost(err error) error {
 	return err
 }
 
-// ends says whether an upload cannot go on after an error of storage. Anything
+// ends says whether an upload cannot go on after an error: the storage's, or
+// that of a quota, which it would be counted against until it expires. Anything
 // else may pass.
 func ends(err error) bool {
-	return isFull(err) || errors.Is(err, blobstore.ErrTooLarge) || errors.Is(err, blobstore.ErrNotFound)
+	var answer *Error
+	denied := errors.As(err, &answer) && answer.Code == CodeDenied
+	return denied || isFull(err) || errors.Is(err, blobstore.ErrTooLarge) || errors.Is(err, blobstore.ErrNotFound)
 }
 
 // appendTo appends the body of a request to the writer of an upload and saves

@@ -1,8 +1,12 @@
 package access
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,4 +58,71 @@ func TestQuotaHoldsUnderConcurrentUploads(t *testing.T) {
 	}
 	now.pass(time.Minute)
 	push("golden/x", 1, true).want(t, 403)
+}
+
+// sendAll sends a request as simple clients do: all of it, before they look at
+// the answer.
+func (s *server) sendAll(t *testing.T, method, path string, size int, chunked bool) answer {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	length := fmt.Sprintf("Content-Length: %d", size)
+	var body io.WriteCloser = struct {
+		io.Writer
+		io.Closer
+	}{conn, io.NopCloser(nil)}
+	if chunked {
+		length, body = "Transfer-Encoding: chunked", httputil.NewChunkedWriter(conn)
+	}
+	fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: %s\r\n%s\r\n\r\n", method, path, s.host, length)
+	part := make([]byte, 64<<10)
+	for sent := 0; sent < size; sent += len(part) {
+		if _, err := body.Write(part); err != nil {
+			t.Fatalf("after %d bytes of %d: %v", sent, size, err)
+		}
+	}
+	if err := body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(conn, "\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatalf("no answer: %v", err)
+	}
+	defer resp.Body.Close()
+	content, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Header, string(content)}
+}
+
+func TestQuotaOverrunIsAnsweredWhileSending(t *testing.T) {
+	const size = 64 << 20 // more than connections buffer
+	now := newClock()
+	s := start(t, Config{Quotas: []Quota{{"golden", 5 << 20}}}, now.Now)
+	for name, chunked := range map[string]bool{"of unknown length": true, "too long from the start": false} {
+		at := s.do(t, "POST", "/v2/golden/x/blobs/uploads/", "", "").want(t, 202).header.Get("Location")
+		a := s.sendAll(t, "PATCH", at, size, chunked).want(t, 403)
+		if chunked { // which is over; the other never began
+			s.do(t, "GET", at, "", "").want(t, 404)
+		}
+		if !strings.Contains(a.body, "quota of") {
+			t.Errorf("%s: got %v", name, a)
+		}
+		now.pass(time.Minute) // used is measured again
+	}
+	// What was refused does not use up the quota.
+	if used, err := s.meta.Usage(t.Context(), "golden"); err != nil || used != 0 {
+		t.Errorf("%d bytes are used, %v", used, err)
+	}
+}
+
+func TestWhoMayNotPushIsToldWhileSending(t *testing.T) {
+	s, _ := ruled(t, nil)
+	s.sendAll(t, "PATCH", "/v2/hidden/blobs/uploads/x", 64<<20, true).want(t, 401)
+	s.sendAll(t, "PUT", "/v2/hidden/manifests/x", 64<<20, false).want(t, 401)
 }
