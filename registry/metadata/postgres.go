@@ -38,7 +38,11 @@ func OpenPostgres(ctx context.Context, dsn string, o Options) (_ *Store, err err
 	if err != nil {
 		return nil, fmt.Errorf("open metadata: %w", err) // without the password
 	}
-	db := stdlib.OpenDB(*config)
+	var options []stdlib.OptionOpenDB
+	if !o.Exclusive {
+		options = append(options, stdlib.OptionAfterConnect(share))
+	}
+	db := stdlib.OpenDB(*config, options...)
 	db.SetMaxOpenConns(pgConnections)
 	db.SetMaxIdleConns(pgConnections)
 	db.SetConnMaxIdleTime(pgIdle)
@@ -56,8 +60,10 @@ func OpenPostgres(ctx context.Context, dsn string, o Options) (_ *Store, err err
 		return nil, err
 	}
 	s.closers = append(s.closers, endSession{use})
-	if err := useDatabase(ctx, use, o.Exclusive); err != nil {
-		return nil, err
+	if o.Exclusive {
+		if err := own(ctx, use); err != nil {
+			return nil, err
+		}
 	}
 	return s, migrateLocked(ctx, use, db, s.dialect)
 }
@@ -76,24 +82,32 @@ func (e endSession) Close() error {
 	return err
 }
 
-// useDatabase takes the lock of those who use the database, for as long as the
-// connection lives.
-func useDatabase(ctx context.Context, conn *sql.Conn, exclusive bool) error {
-	query := `SELECT pg_try_advisory_lock_shared($1)`
-	if exclusive {
-		query = `SELECT pg_try_advisory_lock($1)`
-	}
+// share takes the lock of those who use the database, for as long as the
+// connection lives. Every connection takes it, so that it is held again as soon as
+// anything is done after the server has ended them all.
+func share(ctx context.Context, conn *pgx.Conn) error {
 	var taken bool
-	if err := conn.QueryRowContext(ctx, query, int64(pgUseLock)).Scan(&taken); err != nil {
-		return err
+	err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock_shared($1)`, int64(pgUseLock)).Scan(&taken)
+	if err == nil && !taken {
+		err = fmt.Errorf("%w, which wants it for itself: wait until it is done", ErrLocked)
 	}
-	if taken {
-		return nil
+	return err
+}
+
+// own takes the lock for one connection alone. Those that were just closed may
+// hold it a little longer.
+func own(ctx context.Context, conn *sql.Conn) error {
+	for attempt := range maxAttempts {
+		var taken bool
+		err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, int64(pgUseLock)).Scan(&taken)
+		if taken || err != nil {
+			return err
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return err
+		}
 	}
-	if exclusive {
-		return fmt.Errorf("%w: stop all servers that use the database first", ErrLocked)
-	}
-	return fmt.Errorf("%w, which wants it for itself: wait until it is done", ErrLocked)
+	return fmt.Errorf("%w: stop all servers that use the database first", ErrLocked)
 }
 
 // migrateLocked brings the schema up to date, one process after the other.

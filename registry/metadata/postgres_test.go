@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/cloudlets/cloudlets/blobstore"
 	"github.com/cloudlets/cloudlets/registry/metadata"
 	"github.com/cloudlets/cloudlets/registry/metadata/metatest"
 	"github.com/cloudlets/cloudlets/registry/metadata/pgtest"
@@ -29,6 +30,41 @@ func openPostgres(t testing.TB, dsn string, o metadata.Options) *metadata.Store 
 		}
 	})
 	return s
+}
+
+func TestStoreGoesOnAfterTheServerCrashed(t *testing.T) {
+	server := pgtest.Start(t)
+	s := openPostgres(t, server.DSN(), metadata.Options{})
+	commit := func(id string) error {
+		_, err := s.CreateUpload(t.Context(), "a", id, blobstore.Upload{Key: id, Algorithm: "sha256", HashState: []byte{0}})
+		return err
+	}
+	if err := commit("before"); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 30 { // more than there are connections
+		if _, err := s.Upload(t.Context(), "a", "before"); !errors.Is(err, metadata.ErrUnavailable) {
+			t.Fatalf("%d: got the error %v, want ErrUnavailable", i, err)
+		}
+		if err := commit("meanwhile"); !errors.Is(err, metadata.ErrUnavailable) {
+			t.Fatalf("%d: got the error %v, want ErrUnavailable", i, err)
+		}
+	}
+	if err := server.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"after", "later"} {
+		if err := commit(id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Upload(t.Context(), "a", "before"); err != nil {
+		t.Fatal(err)
+	}
+	wantLocked(t, server.DSN(), metadata.Options{Exclusive: true})
 }
 
 func TestPostgresIsSharedUnlessExclusive(t *testing.T) {
