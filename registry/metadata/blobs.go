@@ -169,6 +169,7 @@ func (s *Store) CommitBlob(ctx context.Context, repository string, r blobstore.R
 		if kept, err = t.record(r); err != nil {
 			return err
 		}
+		t.tellBlob(id, EventPush, r.Digest, kept.Size, "")
 		return t.link(id, r.Digest)
 	})
 	if err != nil {
@@ -281,6 +282,9 @@ func (s *Store) MountBlob(ctx context.Context, repository, from string, d digest
 		if err != nil {
 			return err
 		}
+		if err := t.tellShared(id, EventMount, d, from); err != nil {
+			return err
+		}
 		return t.link(id, d)
 	})
 }
@@ -333,6 +337,7 @@ func (t *tx) unlink(repository int64, d digest.Digest) (int64, error) {
 	if err != nil || n == 0 {
 		return n, err
 	}
+	t.tell(repository, Event{Action: EventDelete, Digest: d})
 	// Nothing promised a blob that is in no repository: it may go at once.
 	return n, t.enqueue(reviewBlob, 0, d, t.now)
 }

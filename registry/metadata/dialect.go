@@ -29,6 +29,9 @@ type dialect struct {
 	// transaction ends; skip leaves out those that others keep. Both are empty
 	// where only one transaction writes.
 	lock, skip string
+	// lockOutbox has the others who write events wait until the transaction
+	// ends; it is empty where only one transaction writes.
+	lockOutbox string
 	// collided says whether an error comes of two transactions that met, so
 	// that the one that failed may succeed when tried again.
 	collided func(error) bool
@@ -100,6 +103,8 @@ func postgresDialect() dialect {
 		clock:  `SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)`,
 		lock:   " FOR UPDATE",
 		skip:   " FOR UPDATE SKIP LOCKED",
+		// pgOutboxLock: a statement with a parameter would need its type.
+		lockOutbox: fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, int64(pgOutboxLock)),
 		collided: func(err error) bool {
 			switch pgCode(err) {
 			case pgRestrictViolation, pgForeignKeyViolation, pgUniqueViolation,

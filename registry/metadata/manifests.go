@@ -46,6 +46,10 @@ type Reference struct {
 	// Sparse says that the repository need not hold the content: a layer that
 	// may not be distributed, an entry of an index.
 	Sparse bool
+	// MediaType and Size, in bytes, are what the descriptor says. They are told
+	// of in events, and not kept.
+	MediaType string
+	Size      int64
 }
 
 // ManifestPut is what [Store.PutManifest] stores.
@@ -76,6 +80,7 @@ func (s *Store) PutManifest(ctx context.Context, p ManifestPut) error {
 				return fmt.Errorf("tag %s: %w", tag, err)
 			}
 		}
+		t.tellManifest(repo, p)
 		return t.consumeLeases(id)
 	})
 }
@@ -324,14 +329,15 @@ func (s *Store) DeleteManifest(ctx context.Context, repository string, d digest.
 				return err
 			}
 		}
-		return t.bury(repo, id, d)
+		return t.bury(repo, id, d, actor)
 	})
 }
 
 // bury removes a manifest that no tag points to: it goes to its grave, and all
 // that it held or that held on to it is let go of. The grave lasts as long as its
 // blobs do: until their review, and then in the trash.
-func (t *tx) bury(repo, id int64, d digest.Digest) error {
+func (t *tx) bury(repo, id int64, d digest.Digest, actor string) error {
+	t.tell(repo, Event{Action: EventDelete, Digest: d, Manifest: true, Origin: actedBy(actor)})
 	_, err := t.exec(`INSERT INTO graves (repository_id, digest, media_type, raw, removed, expires_at)
 		SELECT repository_id, digest, media_type, raw, CAST($2 AS BIGINT), CAST($3 AS BIGINT) FROM manifests WHERE id = $1
 		ON CONFLICT (repository_id, digest) DO UPDATE SET removed = excluded.removed, expires_at = excluded.expires_at`,

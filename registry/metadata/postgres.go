@@ -21,9 +21,11 @@ const (
 
 	// pgUseLock is the advisory lock that every process holds while it uses the
 	// database: shared, unless it wants it for itself. pgMigrateLock is held
-	// while the schema is brought up to date. Both are "cloudlet" and a number.
+	// while the schema is brought up to date; pgOutboxLock from when a transaction
+	// writes its events until it is committed. All are "cloudle" and a number.
 	pgUseLock     = 0x636c6f75646c6501
 	pgMigrateLock = 0x636c6f75646c6502
+	pgOutboxLock  = 0x636c6f75646c6503
 )
 
 // OpenPostgres opens a PostgreSQL database (version 15 or later, encoding UTF8)

@@ -220,7 +220,7 @@ func (t *tx) reviewManifest(r review, keep KeepUntagged, done *Reviewed) (again 
 		done.Kept++
 		return 0, nil
 	}
-	if err := t.bury(r.repo, id, r.digest); err != nil {
+	if err := t.bury(r.repo, id, r.digest, ""); err != nil {
 		return 0, err
 	}
 	done.Manifests++

@@ -38,6 +38,8 @@ type Options struct {
 	// Exclusive refuses to share the database with other processes, where it
 	// could be shared.
 	Exclusive bool
+	// Source is what events say of the process that makes a change.
+	Source Source
 }
 
 // Store is the metadata of one registry. It is used by any number of
@@ -48,6 +50,7 @@ type Store struct {
 	writer  *pool
 	reader  *pool
 	closers []io.Closer
+	written chan struct{} // holds a value if events were written
 
 	writes    writes
 	manifests *memory[Manifest] // nil where others write to the database, too
@@ -67,7 +70,7 @@ func newStore(d dialect, o Options) *Store {
 	if o.Trash == 0 {
 		o.Trash = DefaultTrash
 	}
-	s := &Store{dialect: d, options: o}
+	s := &Store{dialect: d, options: o, written: make(chan struct{}, 1)}
 	if !d.server {
 		s.manifests = newMemory(&s.writes, manifestMemory, Manifest.cost)
 		s.held = newMemory(&s.writes, blobMemory, heldBlob.cost)
@@ -176,6 +179,7 @@ type tx struct {
 	options *Options
 	now     int64    // microseconds since 1970, the same for the whole transaction
 	once    []string // queries that were not prepared yet
+	changes []change // to be told of
 }
 
 const (
@@ -233,6 +237,9 @@ func (s *Store) attempt(ctx context.Context, f func(*tx) error) error {
 	if err == nil {
 		err = f(t)
 	}
+	if err == nil {
+		err = t.writeEvents()
+	}
 	if err != nil {
 		if undo := begun.Rollback(); undo != nil && !errors.Is(undo, sql.ErrTxDone) {
 			err = errors.Join(err, undo)
@@ -243,6 +250,9 @@ func (s *Store) attempt(ctx context.Context, f func(*tx) error) error {
 		return fmt.Errorf("commit: %w", s.dialect.commitFailed(err))
 	}
 	t.remember()
+	if len(t.changes) > 0 {
+		s.tellWritten()
+	}
 	return nil
 }
 

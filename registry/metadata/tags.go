@@ -81,6 +81,7 @@ func (t *tx) deleteTag(repo int64, tag string, previous digest.Digest, actor str
 	if _, err := t.exec(`DELETE FROM tags WHERE repository_id = $1 AND name = $2`, repo, tag); err != nil {
 		return err
 	}
+	t.tell(repo, Event{Action: EventDelete, Tag: tag, Manifest: true, Origin: actedBy(actor)})
 	return t.tagEvent(repo, TagEvent{Tag: tag, Previous: previous, Actor: actor})
 }
 

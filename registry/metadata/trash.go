@@ -119,6 +119,9 @@ func (s *Store) RestoreBlob(ctx context.Context, repository string, d digest.Dig
 		if err := t.revive(d); err != nil {
 			return err
 		}
+		if err := t.tellShared(id, EventPush, d, ""); err != nil {
+			return err
+		}
 		return t.link(id, d)
 	})
 }

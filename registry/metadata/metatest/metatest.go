@@ -61,6 +61,14 @@ func Run(t *testing.T, open Open) {
 		"DutyIsOnesAtATime":                     testDuties,
 		"TagIsRetiredUnlessMoved":               testRetireTag,
 		"RemovedManifestIsKeptForAWhile":        testGraves,
+		"ChangesAreQueuedInOrder":               testEvents,
+		"NothingIsQueuedForNobody":              testNoEvents,
+		"FailedChangeIsNotTold":                 testFailedChange,
+		"EventsStayUntilAllHaveThem":            testDelivery,
+		"EndpointHasOneOwner":                   testEndpointOwner,
+		"EndpointIsForgottenUnlessRenewed":      testForgottenEndpoint,
+		"OutboxIsBounded":                       testTrimEvents,
+		"ConcurrentChangesAreToldAsCommitted":   testEventOrder,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
