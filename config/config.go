@@ -9,7 +9,8 @@ import (
 
 // Config is the configuration of a server. Of its tags, key is the name in the
 // file, default the value where nothing else is set, help says what it is for,
-// enum lists what is allowed, and reload says that a change needs no restart.
+// enum lists what is allowed, required wants a value, and reload says that a
+// change needs no restart.
 type Config struct {
 	Listen          string        `key:"listen" default:"127.0.0.1:5000" help:"address that the registry is served on"`
 	Data            string        `key:"data" help:"directory for everything that is kept; if empty, cloudlets below XDG_DATA_HOME or ~/.local/share"`
@@ -21,6 +22,7 @@ type Config struct {
 	Retention       string        `key:"retention" help:"JSON file that says which tags and untagged manifests to remove; if empty, none"`
 	Admin           Admin         `key:"admin"`
 	Log             Log           `key:"log"`
+	Events          Events        `key:"events"`
 	IdleTimeout     time.Duration `key:"idleTimeout" default:"2m" help:"how long a transfer may stand still"`
 	UploadExpiry    time.Duration `key:"uploadExpiry" default:"24h" help:"how long an unfinished upload is kept after it was last written to"`
 	OrphanInterval  time.Duration `key:"orphanInterval" default:"168h" help:"how often the store is searched for objects that nothing refers to, as a crash may leave them; one that is found again twice uploadExpiry later is removed"`
@@ -75,6 +77,7 @@ func (c *Config) check() error {
 		checkPositive("uploadExpiry", c.UploadExpiry),
 		checkPositive("orphanInterval", c.OrphanInterval),
 		checkPositive("shutdownTimeout", c.ShutdownTimeout),
+		c.Events.check(),
 	)
 }
 

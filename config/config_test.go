@@ -154,6 +154,13 @@ func TestSchemaTakesTheExampleAndRefusesWhatLoadRefuses(t *testing.T) {
 		{"log: {level: loud}", false},
 		{"idleTimeout: soon", false},
 		{"log: {access: perhaps}", false},
+		{"events: {endpoints: [" + fullEndpoint + "]}", true},
+		{"events: {endpoints: []}", true},
+		{"events: {endpoints: {name: ci}}", false},
+		{"events: {endpoints: [{name: ci}]}", false},
+		{"events: {endpoints: [{name: ci, url: 'http://a', uri: x}]}", false},
+		{"events: {endpoints: [{name: ci, url: 'http://a', ignore: {actions: [pulling]}}]}", false},
+		{"events: {endpoints: [{name: ci, url: 'http://a', headers: {A: [b]}}]}", false},
 	} {
 		var value any
 		if err := yaml.Load([]byte(c.text), &value); err != nil {

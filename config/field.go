@@ -23,6 +23,7 @@ type Field struct {
 	Default    string
 	Enum       []string // what is allowed; empty for anything of its type
 	Reloadable bool     // a change needs no restart
+	Required   bool     // it has no default
 	FromFile   bool     // the value names the file of a secret
 
 	index []int
@@ -64,6 +65,7 @@ func fieldsOf(t reflect.Type, path []string, index []int) []Field {
 			Help:       sf.Tag.Get("help"),
 			Default:    sf.Tag.Get("default"),
 			Reloadable: sf.Tag.Get("reload") == "true",
+			Required:   sf.Tag.Get("required") == "true",
 			index:      append(slices.Clone(index), i),
 			typ:        sf.Type,
 		}
@@ -73,7 +75,7 @@ func fieldsOf(t reflect.Type, path []string, index []int) []Field {
 		switch {
 		case isSection(sf.Type):
 			fields = append(fields, fieldsOf(sf.Type, f.Path, f.index)...)
-		case sf.Type == secretType:
+		case sf.Type == secretType, sf.Type == secretsType:
 			fields = append(fields, f, f.twin())
 		default:
 			fields = append(fields, f)
@@ -84,6 +86,7 @@ func fieldsOf(t reflect.Type, path []string, index []int) []Field {
 
 var (
 	secretType   = reflect.TypeFor[Secret]()
+	secretsType  = reflect.TypeFor[Secrets]()
 	durationType = reflect.TypeFor[time.Duration]()
 )
 
@@ -95,7 +98,7 @@ func (f Field) twin() Field {
 	twin.Path = slices.Clone(f.Path)
 	twin.Path[len(twin.Path)-1] += fileSuffix
 	twin.Help = "file that holds " + f.Key()
-	twin.Default = ""
+	twin.Default, twin.Required = "", false
 	twin.FromFile = true
 	return twin
 }
@@ -103,6 +106,9 @@ func (f Field) twin() Field {
 // set gives the field of a struct the value that a text stands for. The error
 // says what was expected and found, without the key.
 func (f Field) set(root reflect.Value, text string) error {
+	if f.structured() {
+		return f.setText(root, text)
+	}
 	v := root.FieldByIndex(f.index)
 	if len(f.Enum) > 0 && !slices.Contains(f.Enum, text) {
 		return fmt.Errorf("expected one of %s, found %q", strings.Join(f.Enum, ", "), text)

@@ -14,7 +14,8 @@ import (
 // document sets fields from a YAML file.
 type document struct {
 	root   reflect.Value
-	path   string
+	path   string // of the file, for errors; empty where there is none
+	prefix string // of the keys, for errors
 	fields map[string]Field
 	parts  map[string]bool // keys that hold further keys
 	errs   []error
@@ -23,13 +24,7 @@ type document struct {
 // applyFile sets what a YAML file has. Its errors name the file, the line and
 // the key.
 func applyFile(root reflect.Value, fields []Field, path string, content []byte) []error {
-	d := &document{root: root, path: path, fields: map[string]Field{}, parts: map[string]bool{}}
-	for _, f := range fields {
-		d.fields[f.Key()] = f
-		for i := 1; i < len(f.Path); i++ {
-			d.parts[strings.Join(f.Path[:i], ".")] = true
-		}
-	}
+	d := newDocument(root, fields, path, "")
 	node, err := parse(content)
 	if err != nil {
 		return []error{fmt.Errorf("%s: %w", path, err)}
@@ -40,6 +35,17 @@ func applyFile(root reflect.Value, fields []Field, path string, content []byte) 
 		}
 	}
 	return d.errs
+}
+
+func newDocument(root reflect.Value, fields []Field, path, prefix string) *document {
+	d := &document{root: root, path: path, prefix: prefix, fields: map[string]Field{}, parts: map[string]bool{}}
+	for _, f := range fields {
+		d.fields[f.Key()] = f
+		for i := 1; i < len(f.Path); i++ {
+			d.parts[strings.Join(f.Path[:i], ".")] = true
+		}
+	}
+	return d
 }
 
 // parse reads the one document of a file, which may be empty.
@@ -59,10 +65,14 @@ func parse(content []byte) (yaml.Node, error) {
 }
 
 func (d *document) failf(n *yaml.Node, key, format string, args ...any) {
-	if key != "" {
-		key += ": "
+	if key = d.prefix + key; key != "" {
+		key = strings.TrimSuffix(key, ".") + ": "
 	}
-	d.errs = append(d.errs, fmt.Errorf("%s:%d: %s%w", d.path, n.Line, key, fmt.Errorf(format, args...)))
+	place := d.path + ":"
+	if d.path == "" {
+		place = "line "
+	}
+	d.errs = append(d.errs, fmt.Errorf("%s%d: %s%w", place, n.Line, key, fmt.Errorf(format, args...)))
 }
 
 // section sets what a mapping has.
@@ -98,6 +108,8 @@ func (d *document) entry(key string, name, value *yaml.Node) {
 		}
 	case !known:
 		d.failf(name, key, "there is no such key: see cloudlets config example")
+	case f.structured() && !f.FromFile:
+		d.structure(f, key, value)
 	case value.Kind != yaml.ScalarNode || value.Tag == "!!null":
 		d.failf(value, key, "expected a single value, found %s", describe(value))
 	default:

@@ -35,13 +35,8 @@ func Load(s Sources) (*Config, error) {
 // load sets all fields of a struct.
 func load(root reflect.Value, s Sources) error {
 	fields := fieldsOf(root.Type(), nil, nil)
-	for _, f := range fields {
-		if f.Default == "" {
-			continue
-		}
-		if err := f.set(root, f.Default); err != nil {
-			return fmt.Errorf("default of %s: %w", f.Key(), err)
-		}
+	if err := setDefaults(root, fields); err != nil {
+		return err
 	}
 	var errs []error
 	if s.File != "" {
@@ -54,6 +49,18 @@ func load(root reflect.Value, s Sources) error {
 	errs = append(errs, applyLookup(root, fields, Field.Env, s.Getenv, "")...)
 	errs = append(errs, applyLookup(root, fields, Field.Flag, s.Flag, "--")...)
 	return errors.Join(errs...)
+}
+
+func setDefaults(root reflect.Value, fields []Field) error {
+	for _, f := range fields {
+		if f.Default == "" {
+			continue
+		}
+		if err := f.set(root, f.Default); err != nil {
+			return fmt.Errorf("default of %s: %w", f.Key(), err)
+		}
+	}
+	return nil
 }
 
 // applyLookup sets the fields that a source of texts has.

@@ -17,24 +17,24 @@ type schema struct {
 	Schema      string             `json:"$schema,omitempty"`
 	Title       string             `json:"title,omitempty"`
 	Description string             `json:"description,omitempty"`
-	Type        string             `json:"type"`
+	Type        string             `json:"type,omitempty"`
 	Default     any                `json:"default,omitempty"`
 	Enum        []string           `json:"enum,omitempty"`
 	Pattern     string             `json:"pattern,omitempty"`
 	Properties  map[string]*schema `json:"properties,omitempty"`
-	Additional  *bool              `json:"additionalProperties,omitempty"`
+	Required    []string           `json:"required,omitempty"`
+	Items       *schema            `json:"items,omitempty"`
+	Additional  any                `json:"additionalProperties,omitempty"` // false, or a schema
 }
 
 func objectSchema() *schema {
-	return &schema{Type: "object", Properties: map[string]*schema{}, Additional: new(bool)}
+	return &schema{Type: "object", Properties: map[string]*schema{}, Additional: false}
 }
 
-// Schema returns the JSON schema of the file.
-func Schema() ([]byte, error) {
+// schemaOf returns the schema of an object with fields.
+func schemaOf(fields []Field) *schema {
 	root := objectSchema()
-	root.Schema = "https://json-schema.org/draft/2020-12/schema"
-	root.Title = "Configuration of cloudlets serve"
-	for _, f := range Fields() {
+	for _, f := range fields {
 		at := root
 		for _, part := range f.Path[:len(f.Path)-1] {
 			if at.Properties[part] == nil {
@@ -42,8 +42,20 @@ func Schema() ([]byte, error) {
 			}
 			at = at.Properties[part]
 		}
-		at.Properties[f.Path[len(f.Path)-1]] = f.schema()
+		name := f.Path[len(f.Path)-1]
+		at.Properties[name] = f.schema()
+		if f.Required {
+			at.Required = append(at.Required, name)
+		}
 	}
+	return root
+}
+
+// Schema returns the JSON schema of the file.
+func Schema() ([]byte, error) {
+	root := schemaOf(Fields())
+	root.Schema = "https://json-schema.org/draft/2020-12/schema"
+	root.Title = "Configuration of cloudlets serve"
 	b, err := json.MarshalIndent(root, "", "  ")
 	return append(b, '\n'), err
 }
@@ -54,6 +66,13 @@ func (f Field) schema() *schema {
 		s.Default = f.Default
 	}
 	switch {
+	case f.FromFile:
+	case f.list():
+		s.Type, s.Items = "array", schemaOf(f.items())
+	case f.texts():
+		s.Type, s.Enum, s.Items = "array", nil, &schema{Type: "string", Enum: f.Enum}
+	case f.typ == secretsType:
+		s.Type, s.Additional = "object", &schema{Type: "string"}
 	case f.typ == durationType:
 		s.Pattern = durationPattern
 	case f.typ.Kind() == reflect.Bool:
@@ -70,26 +89,46 @@ func (f Field) schema() *schema {
 func Example() string {
 	var b strings.Builder
 	b.WriteString("# Configuration of cloudlets serve. Every key is at its default.\n")
+	writeExample(&b, Fields(), "")
+	return b.String()
+}
+
+// writeExample writes fields, each line after a prefix. The form of a list's items
+// is written as a comment.
+func writeExample(b *strings.Builder, fields []Field, prefix string) {
 	var section string
-	for _, f := range Fields() {
+	for _, f := range fields {
 		if f.FromFile {
 			continue
 		}
-		indent := ""
+		fmt.Fprintln(b, strings.TrimRight(prefix, " "))
+		indent := prefix
 		if len(f.Path) > 1 {
-			indent = "  "
+			indent += "  "
 			if f.Path[0] != section {
-				fmt.Fprintf(&b, "\n%s:", f.Path[0])
+				fmt.Fprintf(b, "%s%s:\n", prefix, f.Path[0])
 			}
 		}
 		section = f.Path[0]
-		value := f.Default
-		if value == "" || f.typ.Kind() == reflect.String {
-			value = strconv.Quote(value)
+		fmt.Fprintf(b, "%s# %s.%s\n%s%s: %s\n", indent, f.Help, f.remark(), indent, f.Path[len(f.Path)-1], f.exampleValue())
+		if f.list() {
+			fmt.Fprintf(b, "%s# Each has the form:\n%s#   -\n", indent, indent)
+			writeExample(b, f.items(), indent+"#     ")
 		}
-		fmt.Fprintf(&b, "\n%s# %s.%s\n%s%s: %s\n", indent, f.Help, f.remark(), indent, f.Path[len(f.Path)-1], value)
 	}
-	return b.String()
+}
+
+// exampleValue returns the default as it stands in a file.
+func (f Field) exampleValue() string {
+	switch {
+	case f.list(), f.texts():
+		return "[]"
+	case f.typ == secretsType:
+		return "{}"
+	case f.Default == "" || f.typ.Kind() == reflect.String:
+		return strconv.Quote(f.Default)
+	}
+	return f.Default
 }
 
 // remark tells of a field what its type does not.
@@ -109,18 +148,28 @@ func Table() string {
 	var b strings.Builder
 	b.WriteString("| key | flag | variable | default | reload | meaning |\n|---|---|---|---|---|---|\n")
 	for _, f := range Fields() {
-		reload, value := "", f.Default
-		if f.Reloadable {
-			reload = "yes"
+		f.writeRow(&b, f.Key(), "`--"+f.Flag()+"`", "`"+f.Env()+"`", f.Reloadable)
+		if !f.list() {
+			continue
 		}
-		if value != "" {
-			value = "`" + value + "`"
+		for _, item := range f.items() {
+			item.writeRow(&b, f.Key()+"[]."+item.Key(), "", "", f.Reloadable)
 		}
-		help := f.Help
-		if len(f.Enum) > 0 {
-			help += ": " + strings.Join(f.Enum, ", ")
-		}
-		fmt.Fprintf(&b, "| `%s` | `--%s` | `%s` | %s | %s | %s |\n", f.Key(), f.Flag(), f.Env(), value, reload, help)
 	}
 	return b.String()
+}
+
+func (f Field) writeRow(b *strings.Builder, key, flag, variable string, reloadable bool) {
+	reload, value := "", f.Default
+	if reloadable {
+		reload = "yes"
+	}
+	if value != "" {
+		value = "`" + value + "`"
+	}
+	help := f.Help
+	if len(f.Enum) > 0 {
+		help += ": " + strings.Join(f.Enum, ", ")
+	}
+	fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s |\n", key, flag, variable, value, reload, help)
 }

@@ -10,6 +10,10 @@ const redacted = "(secret)"
 // read it from.
 type Secret struct{ value string }
 
+// Secrets are secrets by name, such as the headers of requests. Their key has a
+// twin too, which names a YAML file with the same names and values.
+type Secrets map[string]Secret
+
 // NewSecret returns the secret with a value.
 func NewSecret(value string) Secret { return Secret{value} }
 

@@ -213,16 +213,20 @@ func testTrimEvents(t *testing.T, f *fixture) {
 	}
 }
 
-// testEventOrder moves a tag at once from many sides, and reads the outbox at the
-// same time as a sender does: by position, once.
+// testEventOrder moves tags at once from many sides, half of them the same one,
+// and reads the outbox at the same time as a sender does: by position, once.
 func testEventOrder(t *testing.T, f *fixture) {
 	f.watch("ci")
-	const writers, each = 6, 8
+	const writers, each = 8, 10
 	var writing sync.WaitGroup
 	for w := range writers {
+		tag := "latest"
+		if w%2 == 1 {
+			tag = fmt.Sprint("own", w)
+		}
 		writing.Go(func() {
 			for i := range each {
-				if err := f.PutManifest(f.ctx, put("a", fmt.Sprintf("%d-%d", w, i), nil, "latest")); err != nil {
+				if err := f.PutManifest(f.ctx, put("a", fmt.Sprintf("%d-%d", w, i), nil, tag)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -230,29 +234,43 @@ func testEventOrder(t *testing.T, f *fixture) {
 	}
 	written := make(chan struct{})
 	go func() { writing.Wait(); close(written) }()
-	var seen []digest.Digest
-	position := int64(0)
-	for done := false; !done; {
-		select {
-		case <-written:
-			done = true
-		default:
+	seen := f.follow(written)
+	total := 0
+	for tag, got := range seen {
+		total += len(got)
+		history, err := f.TagHistory(f.ctx, "a", tag, writers*each+1)
+		f.must(err)
+		var want []digest.Digest
+		for _, e := range slices.Backward(history) {
+			want = append(want, e.Digest)
 		}
+		sameAll(t, got, want)
+	}
+	same(t, total, writers*each)
+}
+
+// follow reads the outbox as it is written, until done is closed and nothing is
+// left, and returns what was pushed by tag.
+func (f *fixture) follow(done <-chan struct{}) map[string][]digest.Digest {
+	f.T.Helper()
+	seen := map[string][]digest.Digest{}
+	position := int64(0)
+	for last := false; ; {
 		queued, err := f.QueuedEvents(f.ctx, position, 5)
 		f.must(err)
 		for _, q := range queued {
-			seen = append(seen, q.Event.Digest)
+			seen[q.Event.Tag] = append(seen[q.Event.Tag], q.Event.Digest)
 			position = q.Position
-			done = false
+		}
+		if last && len(queued) == 0 {
+			return seen
+		}
+		select {
+		case <-done:
+			last = true
+		default:
 		}
 	}
-	history, err := f.TagHistory(f.ctx, "a", "latest", writers*each+1)
-	f.must(err)
-	var want []digest.Digest
-	for _, e := range slices.Backward(history) {
-		want = append(want, e.Digest)
-	}
-	sameAll(t, seen, want)
 }
 
 func sameAll[T comparable](t *testing.T, got, want []T) {
