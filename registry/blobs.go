@@ -15,6 +15,9 @@ import (
 	"github.com/cloudlets/cloudlets/blobstore"
 )
 
+// octetStream is the media type of a blob as such: only manifests know another.
+const octetStream = "application/octet-stream"
+
 // getBlob sends a blob, or a range of it.
 func (s *Server) getBlob(w http.ResponseWriter, r *http.Request, rt route) error {
 	d, err := parseDigest(rt.reference)
@@ -34,6 +37,7 @@ func (s *Server) getBlob(w http.ResponseWriter, r *http.Request, rt route) error
 	if outcome == rangeUnsatisfiable {
 		return unsatisfiable(w, r, record)
 	}
+	s.pulled(r, pull{rt, d, octetStream, record.Size, false})
 	if gone, err := s.redirect(w, r, record, outcome); gone || err != nil {
 		return err
 	}
@@ -95,7 +99,7 @@ func (s *Server) headBlob(w http.ResponseWriter, r *http.Request, rt route) erro
 
 func setBlobHeader(w http.ResponseWriter, record blobstore.Record) {
 	h := w.Header()
-	h["Content-Type"] = []string{"application/octet-stream"}
+	h["Content-Type"] = []string{octetStream}
 	h["Accept-Ranges"] = []string{"bytes"}
 	h[headerDigest] = []string{string(record.Digest)}
 	h["Etag"] = []string{etag(record.Digest)}

@@ -125,21 +125,21 @@ func (doc *manifestDocument) references() ([]metadata.Reference, error) {
 		if err != nil {
 			return nil, err
 		}
-		refs = append(refs, metadata.Reference{Digest: d, Kind: metadata.RefConfig})
+		refs = append(refs, doc.Config.reference(d, metadata.RefConfig, false))
 	}
 	for i, l := range doc.Layers {
 		d, err := l.digest(fmt.Sprintf("layers[%d]", i))
 		if err != nil {
 			return nil, err
 		}
-		refs = append(refs, metadata.Reference{Digest: d, Kind: metadata.RefLayer, Sparse: l.nonDistributable()})
+		refs = append(refs, l.reference(d, metadata.RefLayer, l.nonDistributable()))
 	}
 	for i, c := range doc.Manifests {
 		d, err := c.digest(fmt.Sprintf("manifests[%d]", i))
 		if err != nil {
 			return nil, err
 		}
-		refs = append(refs, metadata.Reference{Digest: d, Kind: metadata.RefChild, Sparse: true})
+		refs = append(refs, c.reference(d, metadata.RefChild, true))
 	}
 	return refs, nil
 }
@@ -154,6 +154,10 @@ func (d *manifestDescriptor) digest(where string) (digest.Digest, error) {
 		return "", manifestInvalid("%s: %s", where, asError(err).Message)
 	}
 	return parsed, nil
+}
+
+func (d *manifestDescriptor) reference(parsed digest.Digest, kind metadata.RefKind, sparse bool) metadata.Reference {
+	return metadata.Reference{Digest: parsed, Kind: kind, Sparse: sparse, MediaType: d.MediaType, Size: d.Size}
 }
 
 // nonDistributable says whether a layer may be kept elsewhere only.

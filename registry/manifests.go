@@ -29,6 +29,7 @@ func (s *Server) getManifest(w http.ResponseWriter, r *http.Request, rt route) e
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
+	s.pulled(r, pull{rt, m.Digest, m.MediaType, m.Size, true})
 	return writeBody(w, r, m.MediaType, m.Raw)
 }
 

@@ -45,6 +45,8 @@ type Config struct {
 	// client is answered. It must not block: it is for starting work that goes
 	// on in the background. ctx is not cancelled with the request.
 	OnManifest func(ctx context.Context, repository string, d digest.Digest)
+	// Pulls is told of what is pulled; nil is nobody.
+	Pulls PullListener
 }
 
 // ExtensionHandler serves an extension. name is the repository's, checked; rest
@@ -63,6 +65,7 @@ type Server struct {
 	redirector  Redirector
 	extensions  map[string]ExtensionHandler
 	onManifest  func(context.Context, string, digest.Digest)
+	pulls       PullListener
 	uploadLocks keyedLocks
 }
 
@@ -91,6 +94,7 @@ func New(c Config) (*Server, error) {
 		redirector: c.Redirect,
 		extensions: map[string]ExtensionHandler{},
 		onManifest: c.OnManifest,
+		pulls:      c.Pulls,
 	}
 	s.extensions[api.ComponentHistory] = s.serveHistory
 	maps.Copy(s.extensions, c.Extensions)
@@ -164,6 +168,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	r = withOrigin(r)
 	done, err := s.admit(r, rt)
 	if err != nil {
 		return err

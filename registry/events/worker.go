@@ -47,13 +47,12 @@ func (w *worker) run(ctx context.Context) {
 	failures := 0
 	for {
 		more, err := w.round(ctx)
-		wait := time.Duration(0)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
 			failures++
-			wait = w.backoff(failures, err)
+			wait := w.backoff(failures, err)
 			w.logFailure(ctx, failures, wait, err)
 			if !sleep(ctx, wait, nil) {
 				return

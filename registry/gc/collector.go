@@ -152,6 +152,7 @@ func drain(ctx context.Context, step func(context.Context, int) (int, error)) (t
 
 // review reviews until nothing is due.
 func (c *Collector) review(ctx context.Context, r *Result) error {
+	ctx = metadata.WithOrigin(ctx, metadata.Origin{Actor: collection})
 	var errs []error
 	for {
 		done, err := c.meta.Review(ctx, batch, c.policy.keepUntagged)
@@ -200,6 +201,9 @@ func (c *Collector) sweep(ctx context.Context, limit int) (int, error) {
 
 // retention is the actor that the history of a retired tag names.
 const retention = "retention"
+
+// collection is the actor that events name of what a review has removed.
+const collection = "garbage-collection"
 
 // Retire removes the tags that the policy does not keep and returns how many,
 // and has untagged manifests reviewed where the policy does not keep them.

@@ -92,15 +92,15 @@ func newEventID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// change is an event of a transaction that has not been written yet.
-type change struct {
+// untold is an event of a transaction that has not been written yet.
+type untold struct {
 	repo  int64
 	event Event
 }
 
 // tell has the outbox tell of a change, if the transaction is committed.
 func (t *tx) tell(repo int64, e Event) {
-	t.changes = append(t.changes, change{repo, e})
+	t.changes = append(t.changes, untold{repo, e})
 }
 
 // actedBy is the origin of a change whose actor the caller knows.
@@ -166,7 +166,7 @@ func (t *tx) writeEvents() error {
 	return nil
 }
 
-func (t *tx) writeEvent(c change) error {
+func (t *tx) writeEvent(c untold) error {
 	e := NewEvent(t.ctx, timeOf(t.now), c.event)
 	e.Origin.Source = t.options.Source
 	if err := t.get(`SELECT name FROM repositories WHERE id = $1`, []any{c.repo}, []any{&e.Repository}); err != nil {

@@ -179,7 +179,7 @@ type tx struct {
 	options *Options
 	now     int64    // microseconds since 1970, the same for the whole transaction
 	once    []string // queries that were not prepared yet
-	changes []change // to be told of
+	changes []untold // events of the transaction
 }
 
 const (

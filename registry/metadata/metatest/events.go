@@ -238,7 +238,7 @@ func testEventOrder(t *testing.T, f *fixture) {
 	total := 0
 	for tag, got := range seen {
 		total += len(got)
-		history, err := f.TagHistory(f.ctx, "a", tag, writers*each+1)
+		history, err := f.TagHistory(f.ctx, "a", tag, 0, writers*each+1)
 		f.must(err)
 		var want []digest.Digest
 		for _, e := range slices.Backward(history) {
