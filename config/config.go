@@ -16,10 +16,10 @@ type Config struct {
 	Data            string        `key:"data" help:"directory for everything that is kept; if empty, cloudlets below XDG_DATA_HOME or ~/.local/share"`
 	Database        Secret        `key:"database" help:"PostgreSQL database for the metadata, postgres://…; if empty, SQLite in the data directory"`
 	S3              S3            `key:"s3"`
-	Access          string        `key:"access" help:"YAML file that says who may do what: see docs/access.md; if empty, whoever logs in may do everything, or everybody where nobody can"`
-	Htpasswd        string        `key:"htpasswd" help:"file of users and bcrypt hashes (htpasswd -B); it is read again when it changes"`
+	Access          string        `key:"access" reload:"true" help:"YAML file that says who may do what: see docs/access.md; if empty, whoever logs in may do everything, or everybody where nobody can"`
+	Htpasswd        string        `key:"htpasswd" reload:"true" help:"file of users and bcrypt hashes (htpasswd -B); it is read again when it changes"`
 	TLS             TLS           `key:"tls"`
-	Retention       string        `key:"retention" help:"JSON file that says which tags and untagged manifests to remove; if empty, none"`
+	Retention       string        `key:"retention" reload:"true" help:"JSON file that says which tags and untagged manifests to remove; if empty, none"`
 	Admin           Admin         `key:"admin"`
 	Log             Log           `key:"log"`
 	Events          Events        `key:"events"`

@@ -37,7 +37,7 @@ type Need struct {
 type Access interface {
 	// Authorize says who sends a request, if they may do all that it needs; with
 	// no needs, if they are welcome at all. The error is an [Error], and the same
-	// whether or not a repository exists.
+	// whether or not a repository exists. A nil principal may do everything.
 	Authorize(r *http.Request, needs ...Need) (Principal, error)
 }
 
@@ -80,8 +80,8 @@ func (s *Server) authorize(r *http.Request, rt route) (*http.Request, error) {
 		return r, nil
 	}
 	p, err := s.access.Authorize(r, needs(r.Method, rt)...)
-	if err != nil {
-		return nil, err
+	if err != nil || p == nil {
+		return r, err
 	}
 	return r.WithContext(withPrincipal(r.Context(), p)), nil
 }

@@ -4,11 +4,9 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 
 	"github.com/cloudlets/cloudlets/config"
-	"github.com/cloudlets/cloudlets/registry"
 	"github.com/cloudlets/cloudlets/registry/access"
 	"github.com/cloudlets/cloudlets/registry/metadata"
 )
@@ -37,48 +35,22 @@ func accessOf(c *config.Config) (access.Config, error) {
 	return who, nil
 }
 
-// guard is what stands before a registry.
-type guard struct {
-	control *access.Control // nil lets everybody do everything
-	ledger  *access.Ledger  // nil sets no bounds
-	tls     *tls.Config     // nil serves plain HTTP
-}
-
-func newGuard(from *config.Config, meta *metadata.Store, log *slog.Logger) (*guard, error) {
+// newGate returns what stands before a registry, and the certificates that it is
+// served with, if it is.
+func newGate(from *config.Config, meta *metadata.Store, log *slog.Logger) (*access.Gate, *tls.Config, error) {
 	c, err := accessOf(from)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	enabled := c.Enabled()
-	c.SetDefaults()
-	if err := c.Validate(); err != nil {
-		return nil, usageError{err}
+	checked := c
+	checked.SetDefaults()
+	if err := checked.Validate(); err != nil {
+		return nil, nil, usageError{err}
 	}
-	g := &guard{}
-	if len(c.Quotas) > 0 {
-		g.ledger = access.NewLedger(c.Quotas, meta)
+	gate, err := access.NewGate(c, meta, log)
+	if err != nil {
+		return nil, nil, err
 	}
-	if g.tls, err = c.TLS.Config(log); err != nil || !enabled {
-		return g, err
-	}
-	g.control, err = access.New(c, log)
-	return g, err
-}
-
-// apply sets what a registry asks.
-func (g *guard) apply(c *registry.Config) {
-	if g.ledger != nil {
-		c.Quota = g.ledger
-	}
-	if g.control != nil {
-		c.Access = g.control
-	}
-}
-
-// handler serves a registry and what belongs to access.
-func (g *guard) handler(next http.Handler) http.Handler {
-	if g.control == nil {
-		return next
-	}
-	return g.control.Handler(next)
+	secure, err := c.TLS.Config(log)
+	return gate, secure, err
 }

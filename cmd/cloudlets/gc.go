@@ -67,18 +67,29 @@ func registerPolicy(cmd *cobra.Command, policy *string) {
 
 // newCollector returns a collector of a store, with the policy in a file, or none.
 func newCollector(st *store, c gc.Config, policyFile string) (*gc.Collector, error) {
-	if policyFile != "" {
-		f, err := os.Open(policyFile)
-		if err != nil {
-			return nil, fmt.Errorf("open retention policy: %w", err)
-		}
-		defer f.Close()
-		if c.Policy, err = gc.ReadPolicy(f); err != nil {
-			return nil, fmt.Errorf("%s: %w", policyFile, err)
-		}
+	var err error
+	if c.Policy, err = readPolicy(policyFile); err != nil {
+		return nil, err
 	}
 	c.Metadata, c.Objects = st.meta, st.blobs.Driver()
 	return gc.New(c)
+}
+
+// readPolicy reads the policy in a file, or none where that has no name.
+func readPolicy(file string) (gc.Policy, error) {
+	if file == "" {
+		return gc.Policy{}, nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return gc.Policy{}, fmt.Errorf("open retention policy: %w", err)
+	}
+	defer f.Close()
+	policy, err := gc.ReadPolicy(f)
+	if err != nil {
+		return gc.Policy{}, fmt.Errorf("%s: %w", file, err)
+	}
+	return policy, nil
 }
 
 func printCollection(w io.Writer, r gc.Result, dry bool) {

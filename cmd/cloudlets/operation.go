@@ -25,6 +25,7 @@ type operation struct {
 	metrics *metrics.Metrics
 	load    func() (*config.Config, error)
 
+	parts    []part // what else can be changed
 	current  atomic.Pointer[config.Config]
 	stopping atomic.Bool
 }
@@ -52,6 +53,10 @@ func (o *operation) apply(c *config.Config) {
 	o.current.Store(c)
 }
 
+// part is something that a configuration changes while the server runs. It reads
+// and checks all that it needs, and returns how to put it in force.
+type part func(ctx context.Context, next *config.Config) (apply func(), err error)
+
 // hangups returns where every SIGHUP is told, which ends nothing from now on.
 func hangups() chan os.Signal {
 	hangup := make(chan os.Signal, 1)
@@ -67,14 +72,15 @@ func (o *operation) reloadAt(ctx context.Context, hangup chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-hangup:
-			o.reload()
+			o.reload(ctx)
 		}
 	}
 }
 
-// reload reads the configuration again. One with a fault changes nothing.
-func (o *operation) reload() {
-	next, err := o.load()
+// reload reads the configuration again, with the files that it names. A fault in
+// any of them changes nothing.
+func (o *operation) reload(ctx context.Context) {
+	next, apply, err := o.prepare(ctx)
 	if err != nil {
 		o.log.Error("configuration not reloaded, the old one stays", "error", err)
 		return
@@ -87,7 +93,25 @@ func (o *operation) reload() {
 		o.log.Warn("configuration changed, restart the server for it", "key", f.Key())
 	}
 	o.apply(next)
+	for _, f := range apply {
+		f()
+	}
 	o.log.Info("configuration reloaded")
+}
+
+// prepare reads the configuration again and returns how to put its parts in
+// force.
+func (o *operation) prepare(ctx context.Context) (next *config.Config, apply []func(), err error) {
+	if next, err = o.load(); err != nil {
+		return nil, nil, err
+	}
+	var errs []error
+	for _, p := range o.parts {
+		f, err := p(ctx, next)
+		errs = append(errs, err)
+		apply = append(apply, f)
+	}
+	return next, apply, errors.Join(errs...)
 }
 
 // shutdown lets requests under way end, and cuts off those that take too long.

@@ -19,6 +19,7 @@ import (
 	"github.com/cloudlets/cloudlets/config"
 	"github.com/cloudlets/cloudlets/provider"
 	"github.com/cloudlets/cloudlets/registry"
+	"github.com/cloudlets/cloudlets/registry/events"
 	"github.com/cloudlets/cloudlets/registry/frames"
 	"github.com/cloudlets/cloudlets/registry/gc"
 	"github.com/cloudlets/cloudlets/registry/metadata"
@@ -64,7 +65,8 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 	log := o.log
 	at := storeOf(c)
 	at.log = log
-	st, err := at.open(ctx, metadata.Options{Upload: c.UploadExpiry})
+	source := sourceOf(c)
+	st, err := at.open(ctx, metadata.Options{Upload: c.UploadExpiry, Source: source})
 	if err != nil {
 		return err
 	}
@@ -74,10 +76,15 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	guard, err := newGuard(c, st.meta, log)
+	gate, secure, err := newGate(c, st.meta, log)
 	if err != nil {
 		return err
 	}
+	sender := events.New(st.meta, source, log)
+	if err := sender.Configure(ctx, c.Events); err != nil {
+		return err
+	}
+	o.parts = []part{gatePart(gate), policyPart(collector), eventsPart(sender, log)}
 	blobs, meta := st.blobs, st.meta
 	// The registry and what serves its extensions know of each other: the one
 	// routes requests and tells of manifests, the others put manifests.
@@ -97,8 +104,8 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 			},
 		},
 		OnManifest: func(_ context.Context, repository string, d digest.Digest) { renderer.Prepare(repository, d) },
+		Access:     gate, Quota: gate, Pulls: sender,
 	}
-	guard.apply(&rc)
 	server, err := registry.New(rc)
 	if err != nil {
 		return err
@@ -110,11 +117,12 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 	if c.Admin.Listen != "" {
 		admin = &http.Server{Handler: o.metrics.Admin(o.checks(st)...), ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive}
 	}
-	return listenAndServe(ctx, o, c, o.metrics.Wrap(guard.handler(server)), guard.tls, admin, collector)
+	return listenAndServe(ctx, o, c, o.metrics.Wrap(gate.Handler(server)), secure, admin, collector.Run, sender.Run)
 }
 
-// listenAndServe serves until ctx is done, then lets requests under way end.
-func listenAndServe(ctx context.Context, o *operation, c *config.Config, server http.Handler, secure *tls.Config, admin *http.Server, collector *gc.Collector) (err error) {
+// listenAndServe serves until ctx is done, then lets requests under way end. The
+// tasks run beside it, until the last request has ended.
+func listenAndServe(ctx context.Context, o *operation, c *config.Config, server http.Handler, secure *tls.Config, admin *http.Server, tasks ...func(context.Context)) (err error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", c.Listen, err)
@@ -131,12 +139,9 @@ func listenAndServe(ctx context.Context, o *operation, c *config.Config, server 
 		}
 		defer stopAdmin()
 	}
-	var background sync.WaitGroup
-	background.Go(func() { collector.Run(ctx) })
 	hangup := hangups()
-	background.Go(func() { o.reloadAt(ctx, hangup) })
-	defer background.Wait()
-	defer cancel()
+	tasks = append(tasks, func(ctx context.Context) { o.reloadAt(ctx, hangup) })
+	defer runBeside(ctx, tasks)()
 	hs := &http.Server{
 		Handler: server, TLSConfig: secure, ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive,
 		ErrorLog: slog.NewLogLogger(o.log.Handler(), slog.LevelWarn),
@@ -154,6 +159,19 @@ func listenAndServe(ctx context.Context, o *operation, c *config.Config, server 
 	err = <-stopped
 	o.log.Info("stopped")
 	return err
+}
+
+// runBeside starts tasks that outlast ctx, and returns how to end them.
+func runBeside(ctx context.Context, tasks []func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	for _, task := range tasks {
+		running.Go(func() { task(ctx) })
+	}
+	return func() {
+		cancel()
+		running.Wait()
+	}
 }
 
 // startAdmin serves those who run the server, until it is told to stop: that is

@@ -37,7 +37,7 @@ func (w *worker) runPulls(ctx context.Context) {
 		case e := <-w.pulls:
 			told = append(told, e)
 		}
-		if !sleep(ctx, gather, nil) {
+		if len(w.pulls) < batch-1 && !sleep(ctx, gather, nil) {
 			return
 		}
 		told = append(told, w.waitingPulls()...)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -46,7 +47,7 @@ type Config struct {
 type Collector struct {
 	meta    *metadata.Store
 	objects Objects
-	policy  Policy
+	policy  atomic.Pointer[Policy]
 	log     *slog.Logger
 
 	orphanInterval time.Duration
@@ -66,7 +67,17 @@ func New(c Config) (*Collector, error) {
 	if c.OrphanInterval == 0 {
 		c.OrphanInterval = defaultOrphanInterval
 	}
-	return &Collector{meta: c.Metadata, objects: c.Objects, policy: c.Policy, log: c.Log, orphanInterval: c.OrphanInterval}, nil
+	collector := &Collector{meta: c.Metadata, objects: c.Objects, log: c.Log, orphanInterval: c.OrphanInterval}
+	collector.SetPolicy(c.Policy)
+	return collector, nil
+}
+
+// SetPolicy replaces the policy, which was checked, from the next decision on.
+func (c *Collector) SetPolicy(p Policy) { c.policy.Store(&p) }
+
+// keepUntagged asks the policy in force.
+func (c *Collector) keepUntagged(repository string) time.Duration {
+	return c.policy.Load().keepUntagged(repository)
 }
 
 // Result counts what a collection did.
@@ -108,7 +119,7 @@ func (c *Collector) Plan(ctx context.Context) (Result, error) {
 	if err != nil {
 		return r, err
 	}
-	if r.Reviewed, err = c.meta.ReviewDry(ctx, c.policy.keepUntagged); err != nil {
+	if r.Reviewed, err = c.meta.ReviewDry(ctx, c.keepUntagged); err != nil {
 		return r, fmt.Errorf("plan collection: %w", err)
 	}
 	due, err := c.meta.DueTrash(ctx, maxPlanned)
@@ -155,7 +166,7 @@ func (c *Collector) review(ctx context.Context, r *Result) error {
 	ctx = metadata.WithOrigin(ctx, metadata.Origin{Actor: collection})
 	var errs []error
 	for {
-		done, err := c.meta.Review(ctx, batch, c.policy.keepUntagged)
+		done, err := c.meta.Review(ctx, batch, c.keepUntagged)
 		if err != nil {
 			errs = append(errs, err)
 			if len(errs) == maxFailures || ctx.Err() != nil {
@@ -250,7 +261,8 @@ func (c *Collector) eachRetired(ctx context.Context, each func(repository string
 
 // eachRepository calls each for every repository, with its rule.
 func (c *Collector) eachRepository(ctx context.Context, each func(repository string, r Rule) error) error {
-	if len(c.policy.Rules) == 0 {
+	policy := c.policy.Load()
+	if len(policy.Rules) == 0 {
 		return nil
 	}
 	last := ""
@@ -260,7 +272,7 @@ func (c *Collector) eachRepository(ctx context.Context, each func(repository str
 			return err
 		}
 		for _, name := range names {
-			if err := each(name, c.policy.rule(name)); err != nil {
+			if err := each(name, policy.rule(name)); err != nil {
 				return err
 			}
 			last = name

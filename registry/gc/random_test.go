@@ -160,7 +160,7 @@ func (w *world) required() map[name]bool {
 			}
 		}
 	}
-	keepsAll := len(w.gc.policy.Rules) == 0
+	keepsAll := len(w.gc.policy.Load().Rules) == 0
 	for n, a := range w.acked {
 		if keepsAll && !a.render || w.holds[[2]string{n.repository, string(n.digest)}] {
 			hold(n)
@@ -212,7 +212,7 @@ func (w *world) wantConverged() {
 		w.t.Errorf("the store has the objects\n%q, want\n%q", got, keys)
 	}
 	q, err := w.meta.QueueLength(w.ctx)
-	if len(w.gc.policy.Rules) > 0 {
+	if len(w.gc.policy.Load().Rules) > 0 {
 		q.Reviews = 0 // what is untagged and held is looked at again and again
 	}
 	if err != nil || q != (metadata.QueueLength{}) {

@@ -519,7 +519,7 @@ func (w *world) collect() {
 	case 2:
 		_, err = w.meta.ExpireGraves(ctx, limit)
 	case 3, 4:
-		_, err = w.meta.Review(ctx, limit, w.gc.policy.keepUntagged)
+		_, err = w.meta.Review(ctx, limit, w.gc.keepUntagged)
 	case 5:
 		_, err = w.gc.sweep(ctx, limit)
 	default:
