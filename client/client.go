@@ -22,12 +22,15 @@ type Options struct {
 	UserAgent string
 	// Progress is told how pushes and pulls go on; nil for silence.
 	Progress Progress
+	// Warn is told, once each, what registries warn of; nil for silence.
+	Warn func(text string)
 }
 
 // Client reaches registries, with the credentials of docker's configuration
 // and its credential helpers.
 type Client struct {
 	auth      *auth.Client
+	send      sender
 	plainHTTP bool
 	localHTTP bool // on localhost
 	progress  Progress
@@ -45,19 +48,19 @@ func New(o Options) (*Client, error) {
 	if o.PlainHTTP && o.TLS.set() {
 		return nil, fmt.Errorf("%w: plain HTTP has neither authorities nor certificates", ErrOptions)
 	}
-	sender, err := newHTTPClient(o.TLS)
+	httpClient, err := newHTTPClient(o.TLS)
 	if err != nil {
 		return nil, err
 	}
 	c := &auth.Client{
-		Client:     sender,
+		Client:     httpClient,
 		Cache:      auth.NewCache(),
 		Credential: credentials.Credential(store),
 	}
 	if o.UserAgent != "" {
 		c.SetUserAgent(o.UserAgent)
 	}
-	return &Client{auth: c, plainHTTP: o.PlainHTTP, localHTTP: !o.TLS.set(), progress: o.Progress}, nil
+	return &Client{auth: c, send: sender{c, once(o.Warn)}, plainHTTP: o.PlainHTTP, localHTTP: !o.TLS.set(), progress: o.Progress}, nil
 }
 
 // Repository is a repository of a registry, and what of it a reference names.
@@ -78,7 +81,7 @@ func (c *Client) Repository(reference string) (*Repository, error) {
 
 func (c *Client) repository(ref registry.Reference) *Repository {
 	repo := &remote.Repository{
-		Client:    discreet{c.auth},
+		Client:    c.send,
 		Reference: ref,
 		PlainHTTP: c.overHTTP(ref.Registry),
 	}
@@ -148,5 +151,5 @@ var (
 // do sends a request that needs the given actions on the repository.
 func (r *Repository) do(req *http.Request, actions []string) (*http.Response, error) {
 	ctx := auth.AppendRepositoryScope(req.Context(), r.Reference, actions...)
-	return discreet{r.client.auth}.Do(req.WithContext(ctx))
+	return r.client.send.Do(req.WithContext(ctx))
 }

@@ -8,6 +8,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"unicode"
 
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/retry"
@@ -70,13 +74,24 @@ func newHTTPClient(t TLS) (*http.Client, error) {
 	return &http.Client{Transport: retry.NewTransport(transport)}, nil
 }
 
-// discreet sends requests, and keeps what a registry has signed out of errors:
-// the query of a URL that it redirects to is as good as a password.
-type discreet struct{ *auth.Client }
+// sender sends requests and passes the warnings of answers on. It keeps what a
+// registry has signed out of errors: the query of a URL that it redirects to is
+// as good as a password.
+type sender struct {
+	*auth.Client
+	warn func(text string)
+}
 
 // Do sends a request.
-func (d discreet) Do(req *http.Request) (*http.Response, error) {
-	resp, err := d.Client.Do(req)
+func (s sender) Do(req *http.Request) (*http.Response, error) {
+	resp, err := s.Client.Do(req)
+	if err == nil {
+		for _, value := range resp.Header.Values("Warning") {
+			if text, ok := parseWarning(value); ok {
+				s.warn(text)
+			}
+		}
+	}
 	var failed *url.Error
 	if errors.As(err, &failed) {
 		if u, parseErr := url.Parse(failed.URL); parseErr == nil && u.Host != req.URL.Host {
@@ -94,4 +109,36 @@ func withoutQuery(u *url.URL) *url.URL {
 	clean := *u
 	clean.RawQuery = ""
 	return &clean
+}
+
+// warningForm is the form of a warning (distribution-spec, section Warnings).
+var warningForm = regexp.MustCompile(`^299 - "((?:[^"\\]|\\.)*)"$`)
+
+// quotedPair is a character with a backslash before it, in a quoted-string.
+var quotedPair = regexp.MustCompile(`\\(.)`)
+
+// parseWarning returns the text of a Warning header, without what a terminal
+// would take for more than text.
+func parseWarning(value string) (text string, ok bool) {
+	m := warningForm.FindStringSubmatch(value)
+	if m == nil {
+		return "", false
+	}
+	text = quotedPair.ReplaceAllString(m[1], "$1")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text), true
+}
+
+// once returns a function that tells each text once.
+func once(tell func(text string)) func(text string) {
+	var told sync.Map
+	return func(text string) {
+		if _, again := told.LoadOrStore(text, true); !again && tell != nil {
+			tell(text)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -39,5 +40,31 @@ func TestSignedURLsAreNotTold(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWarningsArePassedOnOnce(t *testing.T) {
+	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for _, value := range []string{`299 - "use \"new\""`, `299 - "use \"new\""`, "299 - \"red: \x1b[31m\"", `199 - "other"`, `299 - "open`, `299 - "a" "date"`} {
+			w.Header().Add("Warning", value)
+		}
+	}))
+	defer registry.Close()
+	var told []string
+	c, err := New(Options{Warn: func(text string) { told = append(told, text) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo, err := c.Repository(strings.TrimPrefix(registry.URL, "http://") + "/a:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := repo.call(t.Context(), http.MethodGet, repo.url("/v2/"), "", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{`use "new"`, "red: \uFFFD[31m"}; !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
 	}
 }

@@ -169,6 +169,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	r = withOrigin(r)
+	warn(w, r, rt)
 	done, err := s.admit(r, rt)
 	if err != nil {
 		return err

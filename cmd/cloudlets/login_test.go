@@ -150,3 +150,14 @@ func TestCredentialHelperIsAsked(t *testing.T) {
 		t.Error("the helper still has the credential")
 	}
 }
+
+func TestWarningsOfRegistryAreShown(t *testing.T) {
+	rules := mustWrite(t, filepath.Join(t.TempDir(), "access.yaml"), `warnings: [{repositories: [golden/old], text: "use golden/new"}]`+"\n")
+	s := startServer(t, t.TempDir(), "sh", "-c", `exec "$@" --access '`+rules+`'`, "sh")
+	rootfs := writeTar(t, smallRootfs())
+	for repository, want := range map[string]int{"golden/old:1": 1, "golden/new:1": 0} {
+		if r := cloudlets(t, "push", "-q", rootfs, s.ref(repository)); r.code != 0 || strings.Count(r.stderr, "warning: use golden/new\n") != want {
+			t.Errorf("%s: exit code %d, and\n%s", repository, r.code, r.stderr)
+		}
+	}
+}

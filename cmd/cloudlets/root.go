@@ -126,7 +126,10 @@ func (g *globals) client(cmd *cobra.Command) (*client.Client, error) {
 	if !g.quiet {
 		progress = newProgress(cmd.ErrOrStderr())
 	}
-	return client.New(client.Options{PlainHTTP: g.plainHTTP, TLS: g.tls, UserAgent: "cloudlets/" + version(), Progress: progress})
+	return client.New(client.Options{
+		PlainHTTP: g.plainHTTP, TLS: g.tls, UserAgent: "cloudlets/" + version(), Progress: progress,
+		Warn: func(text string) { fmt.Fprintln(cmd.ErrOrStderr(), "warning:", text) },
+	})
 }
 
 // repository returns what a reference names.

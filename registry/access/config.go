@@ -53,6 +53,8 @@ type Config struct {
 	Proxies []string `yaml:"proxies" json:"proxies,omitempty"`
 	// Quotas bound what is stored.
 	Quotas []Quota `yaml:"quotas" json:"quotas,omitempty"`
+	// Warnings are told to clients.
+	Warnings []Warning `yaml:"warnings" json:"warnings,omitempty"`
 }
 
 // Rule gives principals rights to repositories.
@@ -127,6 +129,18 @@ type Quota struct {
 	Bytes  int64  `yaml:"bytes" json:"bytes"`
 }
 
+// Warning is a text for those who ask for some manifests, such as that they will
+// be removed.
+type Warning struct {
+	// Repositories are patterns, as in rules.
+	Repositories []string `yaml:"repositories" json:"repositories"`
+	// Tags are patterns in which * is any text. Without any, whoever asks for
+	// anything of the repositories is told, by tag or digest.
+	Tags []string `yaml:"tags" json:"tags,omitempty"`
+	// Text is one line of ASCII.
+	Text string `yaml:"text" json:"text"`
+}
+
 // authenticates says whether there is a way to prove who one is.
 func (c *Config) authenticates() bool {
 	return c.Users != "" || len(c.Trusted) > 0 || c.TLS.ClientCA != ""
@@ -135,7 +149,7 @@ func (c *Config) authenticates() bool {
 // Enabled says whether requests have to be looked at. It is to be asked before
 // SetDefaults.
 func (c *Config) Enabled() bool {
-	return c.authenticates() || len(c.Rules) > 0 || c.Rates.Requests.PerSecond > 0
+	return c.authenticates() || len(c.Rules) > 0 || c.Rates.Requests.PerSecond > 0 || len(c.Warnings) > 0
 }
 
 // SetDefaults fills in what is not said.

@@ -48,6 +48,9 @@ func newControl(c Config, log *slog.Logger, clock func() time.Time) (*Control, e
 	if control.policy, err = newPolicy(c.Rules, c.Groups); err != nil {
 		return nil, err
 	}
+	if control.policy.warnings, err = newWarnings(c.Warnings); err != nil {
+		return nil, err
+	}
 	if control.proxies, err = parseNetworks(c.Proxies); err != nil {
 		return nil, err
 	}

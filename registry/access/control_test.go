@@ -93,6 +93,26 @@ func TestAnswersAreTheSameWhateverExists(t *testing.T) {
 	}
 }
 
+// What is refused is refused before anything is looked up, so it takes the same
+// work whatever exists: none, as without a database.
+func TestRefusalsLookNothingUp(t *testing.T) {
+	s, _ := ruled(t, nil)
+	if err := s.meta.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.do(t, "GET", "/v2/hidden/tags/list", basic("root", secret), "").want(t, 500)
+	for _, authorization := range []string{"", basic("bob", secret), basic("bob", "wrong"), "Bearer x"} {
+		for _, request := range [][2]string{
+			{"GET", "/tags/list"}, {"HEAD", "/manifests/v1"}, {"PUT", "/manifests/v1"}, {"POST", "/blobs/uploads/?mount=" + string(digest.FromString("content"))},
+			{"GET", "/_cloudlets/history/v1"}, {"GET", "/_cloudlets/retention/holds"}, {"GET", "/_cloudlets/frames"},
+		} {
+			if a := s.do(t, request[0], "/v2/hidden"+request[1], authorization, ""); a.status != 401 && a.status != 403 {
+				t.Errorf("%s: got status %d: %s", request, a.status, a.body)
+			}
+		}
+	}
+}
+
 func TestChallengesAreDockers(t *testing.T) {
 	s, _ := ruled(t, nil)
 	for _, c := range []struct{ method, path, authorization, want string }{

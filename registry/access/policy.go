@@ -14,7 +14,10 @@ var actions = []registry.Action{
 }
 
 // policy is what the rules of a configuration say.
-type policy struct{ grants []grant }
+type policy struct {
+	grants   []grant
+	warnings []warning
+}
 
 // grant is one rule.
 type grant struct {

@@ -22,6 +22,9 @@ func (c *Config) Validate() error {
 	if _, err := newPolicy(c.Rules, c.Groups); err != nil {
 		errs = append(errs, err)
 	}
+	if _, err := newWarnings(c.Warnings); err != nil {
+		errs = append(errs, err)
+	}
 	if _, err := parseNetworks(c.Proxies); err != nil {
 		errs = append(errs, err)
 	}
