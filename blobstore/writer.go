@@ -63,12 +63,15 @@ func (w *Writer) Write(p []byte) (written int, err error) {
 	return written, nil
 }
 
-// pass remembers the state of the hash at a boundary.
+// pass remembers the state of the hash at a boundary, and forgets those that
+// Saved does not return any more.
 func (w *Writer) pass() error {
 	state, err := w.hashState()
 	if err != nil {
 		return err
 	}
+	saved := w.object.Saved().Offset
+	w.passed = slices.DeleteFunc(w.passed, func(b passed) bool { return b.offset < saved })
 	w.passed = append(w.passed, passed{w.size, state})
 	return nil
 }

@@ -30,34 +30,51 @@ type readError struct{ err error }
 func (e *readError) Error() string { return "receive: " + e.err.Error() }
 func (e *readError) Unwrap() error { return e.err }
 
-// receive copies the body of a request to dst. It calls save, if not nil, after
-// every so many bytes. It returns a *readError where the client failed.
-func (s *Server) receive(w http.ResponseWriter, r *http.Request, dst io.Writer, every int64, save func() error) error {
-	buffer := buffers.Get().(*[bufferSize]byte)
-	defer buffers.Put(buffer)
+// receive copies the body of a request to dst, which is written to while more is
+// received. It calls save, if not nil, after every so many bytes, when all of
+// them are written. It returns a *readError where the client failed: what it sent
+// before is written then.
+func (s *Server) receive(w http.ResponseWriter, r *http.Request, dst io.Writer, every int64, save func() error) (err error) {
 	body := s.body(w, r)
-	var unsaved int64
-	for {
-		n, err := body.Read(buffer[:])
-		if n > 0 {
-			if _, err := dst.Write(buffer[:n]); err != nil {
-				return err
-			}
-			unsaved += int64(n)
+	back := startBacklog(dst)
+	defer func() {
+		if failed := back.end(); failed != nil {
+			err = failed // the client is not to blame
 		}
+	}()
+	var unsaved int64
+	for !back.failed.Load() {
+		buffer := back.buffer()
+		n, err := fill(body, buffer[:])
+		back.put(buffer, n)
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
 			return &readError{err}
 		}
-		if save != nil && unsaved >= every {
-			unsaved = 0
-			if err := save(); err != nil {
-				return err
-			}
+		if unsaved += int64(n); save == nil || unsaved < every {
+			continue
+		}
+		unsaved = 0
+		if err := back.flush(); err != nil {
+			return err
+		}
+		if err := save(); err != nil {
+			return err
 		}
 	}
+	return nil // the backlog knows why
+}
+
+// fill reads until p is full or there is an error, which may be io.EOF.
+func fill(r io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var got int
+		got, err = r.Read(p[n:])
+		n += got
+	}
+	return n, err
 }
 
 // copyObject copies all of a blob.

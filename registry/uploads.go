@@ -294,14 +294,12 @@ func (s *Server) appendTo(writer *blobstore.Writer, chunk *span, w http.Response
 		return err
 	}
 	ctx := context.WithoutCancel(r.Context()) // what arrived is saved, even if its client went away
-	save := func(state blobstore.Upload, err error) error {
-		if err != nil {
-			return err
-		}
-		return s.meta.SaveUpload(ctx, u, state)
-	}
+	saves := saver{save: func(state blobstore.Upload) error { return s.meta.SaveUpload(ctx, u, state) }}
 	before := writer.Size()
-	err := s.receive(w, r, writer, saveEvery, func() error { return save(writer.Saved()) })
+	err := s.receive(w, r, writer, saveEvery, func() error { return saves.begin(writer.Saved) })
+	if failed := saves.wait(); failed != nil {
+		return failed
+	}
 	var broken *readError
 	switch {
 	case err != nil && !errors.As(err, &broken): // storage fails, or the object is another node's now
@@ -312,7 +310,11 @@ func (s *Server) appendTo(writer *blobstore.Writer, chunk *span, w http.Response
 	// A PUT that got here is about to be sealed: its row goes, so what is in it
 	// does not matter any more.
 	if err != nil || r.Method == http.MethodPatch {
-		err = errors.Join(err, save(writer.Save(ctx)))
+		state, failed := writer.Save(ctx)
+		if failed == nil {
+			failed = s.meta.SaveUpload(ctx, u, state)
+		}
+		err = errors.Join(err, failed)
 	}
 	return received(err)
 }

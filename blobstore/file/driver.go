@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/opencontainers/go-digest"
@@ -27,7 +28,10 @@ const (
 
 // Driver is a [blobstore.Driver] over a directory.
 type Driver struct {
-	dir string
+	dir        string
+	directFrom int64 // see the constants
+	chunk      int64
+	chunks     *sync.Pool
 }
 
 // New returns a driver that keeps its objects below dir, which is created if
@@ -41,7 +45,15 @@ func New(dir string) (*Driver, error) {
 	if err := syncDir(dir); err != nil {
 		return nil, fmt.Errorf("open blob directory: %w", err)
 	}
-	return &Driver{dir: dir}, nil
+	d := &Driver{dir: dir}
+	d.writeAround(directFrom, directChunk)
+	return d, nil
+}
+
+// writeAround says from which offset on objects are written around the page
+// cache, and how many bytes at once: multiples of directAlign.
+func (d *Driver) writeAround(from, chunk int64) {
+	d.directFrom, d.chunk, d.chunks = from, chunk, newChunks(int(chunk))
 }
 
 // Create begins an object.
@@ -68,10 +80,10 @@ func (d *Driver) Resume(_ context.Context, p blobstore.Point) (blobstore.ObjectW
 		f.Close()
 		return nil, fmt.Errorf("resume object %s at %d: %w", p.Key, p.Offset, err)
 	}
-	return &writer{driver: d, key: p.Key, file: f, size: p.Offset, flushed: p.Offset}, nil
+	return &writer{driver: d, key: p.Key, file: f, size: p.Offset, flushed: p.Offset, saved: p.Offset}, nil
 }
 
-// rewind cuts a file to offset bytes and goes to its end.
+// rewind cuts a file to offset bytes.
 func rewind(f *os.File, offset int64) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -80,11 +92,7 @@ func rewind(f *os.File, offset int64) error {
 	if info.Size() < offset {
 		return fmt.Errorf("only %d bytes are left: %w", info.Size(), blobstore.ErrNotFound)
 	}
-	if err := f.Truncate(offset); err != nil {
-		return err
-	}
-	_, err = f.Seek(offset, 0)
-	return err
+	return f.Truncate(offset)
 }
 
 // Open opens a sealed object. The result is a [*Object].
