@@ -18,6 +18,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/errcode"
 
 	"github.com/cloudlets/cloudlets/client"
+	"github.com/cloudlets/cloudlets/image/template"
 )
 
 // Exit codes, as `cloudlets help exit-codes` tells them.
@@ -29,6 +30,7 @@ const (
 )
 
 func main() {
+	template.Main() // Renders templates and exits, in a process started for that.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := newCommand().ExecuteContext(ctx)
 	interrupted := ctx.Err() != nil
