@@ -68,4 +68,6 @@ require (
 	modernc.org/memory v1.12.1 // indirect
 )
 
+// sqlite asks for a version that the module proxy does not serve. Only goja's
+// profiler uses the module, and nothing here uses that.
 replace github.com/google/pprof v0.0.0-20261016150608-1facf8f91b50 => github.com/google/pprof v0.0.0-20260802141513-ef3492d7dac3

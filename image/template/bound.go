@@ -23,6 +23,9 @@ const maxFiles = 16
 
 // bound has the kernel and the Go runtime bound this process.
 func bound(l Limits) error {
+	if err := closeInherited(); err != nil {
+		return fmt.Errorf("close inherited files: %w", err)
+	}
 	data, err := dataSize()
 	if err != nil {
 		return fmt.Errorf("read the size of this process: %w", err)
@@ -44,7 +47,31 @@ func bound(l Limits) error {
 		}
 	}
 	debug.SetMemoryLimit(l.Memory * 3 / 4)
-	debug.SetMaxStack(int(l.Memory / 2))
+	debug.SetMaxStack(l.stack())
+	return nil
+}
+
+// stack is how far the Go stack may grow, in bytes: code nested in code, and calls
+// through functions of the engine, take more of it than plain calls.
+func (l Limits) stack() int { return int(l.Memory / 2) }
+
+// closeInherited closes what the parent left open without meaning to: all but
+// the pipes that is not closed by another exec, as files of the Go runtime are.
+func closeInherited() error {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		fd, err := strconv.Atoi(entry.Name())
+		if err != nil || fd <= syscall.Stderr {
+			continue
+		}
+		flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFD, 0)
+		if errno == 0 && flags&syscall.FD_CLOEXEC == 0 {
+			_ = syscall.Close(fd) // Nothing was written to it.
+		}
+	}
 	return nil
 }
 

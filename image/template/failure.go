@@ -53,10 +53,10 @@ func (r *run) failure(template []byte, err error) *Error {
 	switch e := err.(type) { //nolint:errorlint // See above.
 	case *goja.InterruptedError:
 		stack = e.Stack()
-		failure.Reason, failure.Message = r.limits.exceeded(e.Value())
+		failure = r.limits.exceeded(e.Value())
 	case *goja.StackOverflowError:
 		stack = e.Stack()
-		failure.Reason, failure.Message = r.limits.exceeded(ErrDepth)
+		failure = r.limits.exceeded(ErrDepth)
 	case *goja.Exception:
 		stack = e.Stack()
 		failure.Message = r.describe(e.Value())
@@ -75,26 +75,30 @@ func (r *run) failure(template []byte, err error) *Error {
 
 // describe returns the text of a thrown value, which can be code of the template.
 func (r *run) describe(thrown goja.Value) (message string) {
-	message = "it threw a value that has no text"
+	const noText = "it threw a value that has no text"
+	message = noText
 	defer func() {
 		_ = recover() // Interrupted, or out of calls.
 	}()
-	r.vm.Try(func() {
+	exception := r.vm.Try(func() {
 		s := thrown.String()
 		message = s[:min(len(s), maxThrown)]
 	})
+	if exception != nil {
+		message = noText
+	}
 	return message
 }
 
-// exceeded returns the reason that a limit stands for, and what the limit is.
-func (l Limits) exceeded(limit any) (reason error, message string) {
+// exceeded describes a template that met a limit: one of the errors for that.
+func (l Limits) exceeded(limit any) *Error {
 	switch limit {
 	case ErrOutput:
-		return ErrOutput, fmt.Sprintf("the limit is %d bytes, and %d for all templates together", l.Output, l.TotalOutput)
+		return &Error{Reason: ErrOutput, Message: fmt.Sprintf("the limit is %d bytes, and %d for all templates together", l.Output, l.TotalOutput)}
 	case ErrDepth:
-		return ErrDepth, fmt.Sprintf("the limit is %d calls", l.Depth)
+		return &Error{Reason: ErrDepth, Message: fmt.Sprintf("the limit is %d calls, and %d bytes of stack for code in code", l.Depth, l.stack())}
 	case ErrMemory:
-		return ErrMemory, fmt.Sprintf("the limit is %d bytes for all templates together", l.Memory)
+		return &Error{Reason: ErrMemory, Message: fmt.Sprintf("the limit is %d bytes for all templates together", l.Memory)}
 	}
-	return ErrTime, fmt.Sprintf("the limit is %v, and %v of processor time, for all templates together", l.Time, l.CPU)
+	return &Error{Reason: ErrTime, Message: fmt.Sprintf("the limit is %v, and %v of processor time, for all templates together", l.Time, l.CPU)}
 }

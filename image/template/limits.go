@@ -16,7 +16,7 @@ type Limits struct {
 	// Memory is how many bytes of memory the child may use, beyond what it has
 	// when it starts: 256 MiB.
 	Memory int64
-	// Depth is how many calls may be open at once: 2500.
+	// Depth is how many calls may be open at once: 1000.
 	Depth int
 	// Output is how many bytes one template may print: 4 MiB.
 	Output int
@@ -40,7 +40,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.Time, 10*time.Second)
 	setDefault(&l.CPU, 2*time.Second)
 	setDefault(&l.Memory, 256<<20)
-	setDefault(&l.Depth, 2500)
+	setDefault(&l.Depth, 1000)
 	setDefault(&l.Output, 4<<20)
 	setDefault(&l.TotalOutput, 16<<20)
 	setDefault(&l.Text, 1<<20)

@@ -167,8 +167,9 @@ func (c *child) current() string { return c.templates[len(c.outputs)].Path }
 
 // exceeded is the failure of the template that is being rendered.
 func (c *child) exceeded(limit error) error {
-	reason, message := c.limits.exceeded(limit)
-	return &Error{Path: c.current(), Reason: reason, Message: message}
+	failure := c.limits.exceeded(limit)
+	failure.Path = c.current()
+	return failure
 }
 
 // death tells from what a process left why it ended without an answer.

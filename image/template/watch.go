@@ -16,7 +16,7 @@ const (
 	// haltDelay is how long a script has to stop by itself, which tells the line.
 	// It does not while it is in a function of the engine, such as a search for a
 	// regular expression.
-	haltDelay = 100 * time.Millisecond
+	haltDelay = 500 * time.Millisecond
 )
 
 // watch stops the scripts of this process when they have used up time or memory,
@@ -63,8 +63,7 @@ func (w *watch) run() {
 		if reason := w.look(); reason != nil {
 			w.halt(reason)
 			time.Sleep(haltDelay)
-			reason, message := w.limits.exceeded(reason)
-			_ = w.answers.fail(&Error{Reason: reason, Message: message})
+			_ = w.answers.fail(w.limits.exceeded(reason))
 			os.Exit(1)
 		}
 	}
