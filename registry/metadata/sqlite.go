@@ -60,7 +60,12 @@ func (s *Store) openWriter(ctx context.Context, path string) error {
 	db.SetMaxOpenConns(1)
 	db.SetConnMaxIdleTime(0)
 	s.writer = &pool{db: db}
-	return migrate(ctx, db, s.dialect)
+	if err := migrate(ctx, db, s.dialect); err != nil {
+		return err
+	}
+	// Who told endpoints of events is dead: this process has the lock now.
+	_, err = db.ExecContext(ctx, `UPDATE event_endpoints SET owner = '', owned_until = 0 WHERE owner <> ''`)
+	return err
 }
 
 // openReaders opens the connections that only read, beside the writer (WAL).
