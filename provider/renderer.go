@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -47,6 +48,7 @@ type Renderer struct {
 	images  *cache.Cache[digest.Digest, *golden] // by manifest
 	sealing chan struct{}                        // a place each
 
+	observe    func(outcome string, took time.Duration)
 	background context.Context // of work that outlives its request
 	stop       context.CancelFunc
 	running    sync.WaitGroup
@@ -73,10 +75,32 @@ func New(blobs *blobstore.Store, meta *metadata.Store, publisher Publisher, log 
 		layers:     layers{blobs: blobs, meta: meta},
 		images:     cache.New[digest.Digest, *golden](imageBudget),
 		sealing:    make(chan struct{}, maxSealing),
+		observe:    func(string, time.Duration) {},
 		background: ctx,
 		stop:       stop,
 		jobs:       make(map[jobKey]*job),
 	}
+}
+
+// Observe has f told of every render that ends, by its state. It is called before
+// the first one begins.
+func (r *Renderer) Observe(f func(outcome string, took time.Duration)) { r.observe = f }
+
+// UnderWay counts the renders that are being planned, and those whose output can
+// be read and is being stored.
+func (r *Renderer) UnderWay() (planning, storing int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, j := range r.jobs {
+		switch {
+		case j.failure() != nil:
+		case j.plan() == nil:
+			planning++
+		default:
+			storing++
+		}
+	}
+	return planning, storing
 }
 
 // Close ends what goes on in the background. A render that is cut short is
@@ -185,8 +209,10 @@ func (r *Renderer) begin(k jobKey, parameters string, req api.RenderRequest) *jo
 	j := newJob(k, parameters, req)
 	r.jobs[k] = j
 	r.running.Go(func() {
+		began := time.Now()
 		r.run(r.background, j)
 		r.forget(j)
+		r.observe(string(j.state().State), time.Since(began))
 	})
 	return j
 }

@@ -130,7 +130,7 @@ func (o *operation) shutdown(hs *http.Server) error {
 }
 
 // checks are what the server needs to be ready.
-func (o *operation) checks(st *store) []metrics.Check {
+func (o *operation) checks(st *store, data string) []metrics.Check {
 	return []metrics.Check{
 		{Name: "server", Run: func(context.Context) error {
 			if o.stopping.Load() {
@@ -139,6 +139,7 @@ func (o *operation) checks(st *store) []metrics.Check {
 			return nil
 		}},
 		{Name: "metadata", Run: st.meta.Ping},
+		metrics.Writable("disk", data),
 		{Name: "blobs", Run: func(ctx context.Context) error {
 			for _, err := range st.blobs.Driver().List(ctx) {
 				if err != nil {

@@ -72,7 +72,8 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	o.metrics.CountPools(st.meta.Pools())
-	collector, err := newCollector(st, gc.Config{OrphanInterval: c.OrphanInterval, Log: log}, c.Retention)
+	o.metrics.WatchState(st.meta.State)
+	collector, err := newCollector(st, gc.Config{OrphanInterval: c.OrphanInterval, Log: log, Observe: o.metrics.Collected}, c.Retention)
 	if err != nil {
 		return err
 	}
@@ -84,6 +85,7 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 	if err := sender.Configure(ctx, c.Events); err != nil {
 		return err
 	}
+	o.metrics.Register(sender.Collector())
 	o.parts = []part{gatePart(gate), policyPart(collector), eventsPart(sender, log)}
 	blobs, meta := st.blobs, st.meta
 	// The registry and what serves its extensions know of each other: the one
@@ -112,10 +114,12 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 	}
 	retention = gc.NewHandler(meta, server)
 	renderer = provider.New(blobs, meta, server, log)
+	renderer.Observe(o.metrics.Rendered)
+	o.metrics.WatchRenders(renderer.UnderWay)
 	defer renderer.Close()
 	var admin *http.Server
 	if c.Admin.Listen != "" {
-		admin = &http.Server{Handler: o.metrics.Admin(o.checks(st)...), ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive}
+		admin = &http.Server{Handler: o.metrics.Admin(o.checks(st, at.data)...), ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive}
 	}
 	return listenAndServe(ctx, o, c, o.metrics.Wrap(gate.Handler(server)), secure, admin, collector.Run, sender.Run)
 }

@@ -108,7 +108,7 @@ func (w *world) mustMap(repository string, source digest.Digest) digest.Digest {
 
 func (c *Collector) mustSweep(t *testing.T) {
 	t.Helper()
-	if _, err := c.sweep(t.Context(), batch); err != nil {
+	if _, err := c.sweep(t.Context(), batch, new(int64)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -40,6 +40,8 @@ type Config struct {
 	// OrphanInterval is how often Run searches for orphans; zero is a week.
 	OrphanInterval time.Duration
 	Log            *slog.Logger // nil is slog.Default
+	// Observe is told by Run what each pass came to; nil is nobody.
+	Observe func(Result)
 }
 
 // Collector collects garbage. Any number of them, on any number of nodes, share
@@ -51,6 +53,7 @@ type Collector struct {
 	log     *slog.Logger
 
 	orphanInterval time.Duration
+	observe        func(Result)
 }
 
 // New returns a collector.
@@ -67,7 +70,10 @@ func New(c Config) (*Collector, error) {
 	if c.OrphanInterval == 0 {
 		c.OrphanInterval = defaultOrphanInterval
 	}
-	collector := &Collector{meta: c.Metadata, objects: c.Objects, log: c.Log, orphanInterval: c.OrphanInterval}
+	if c.Observe == nil {
+		c.Observe = func(Result) {}
+	}
+	collector := &Collector{meta: c.Metadata, objects: c.Objects, log: c.Log, orphanInterval: c.OrphanInterval, observe: c.Observe}
 	collector.SetPolicy(c.Policy)
 	return collector, nil
 }
@@ -88,6 +94,7 @@ type Result struct {
 	Reviewed metadata.Reviewed `json:"reviewed"` // what came of the review queue
 	Orphans  int               `json:"orphans"`  // objects put in the trash
 	Removed  int               `json:"removed"`  // objects
+	Freed    int64             `json:"freed"`    // bytes of the blobs that these were
 }
 
 // idle says whether there was nothing to do.
@@ -146,7 +153,7 @@ func (c *Collector) pass(ctx context.Context, r *Result) error {
 	if err := c.review(ctx, r); err != nil {
 		return err
 	}
-	r.Removed, err = drain(ctx, c.sweep)
+	r.Removed, err = drain(ctx, func(ctx context.Context, limit int) (int, error) { return c.sweep(ctx, limit, &r.Freed) })
 	return err
 }
 
@@ -182,9 +189,9 @@ func (c *Collector) review(ctx context.Context, r *Result) error {
 }
 
 // sweep removes up to limit objects whose time in the trash is over and returns
-// how many. An object goes before its row, so a crash between the two only
+// how many, adding their bytes to freed. An object goes before its row, so a crash between the two only
 // repeats the removal; one that cannot be removed is due again after a while.
-func (c *Collector) sweep(ctx context.Context, limit int) (int, error) {
+func (c *Collector) sweep(ctx context.Context, limit int, freed *int64) (int, error) {
 	keys, err := c.meta.ClaimTrash(ctx, limit)
 	if err != nil {
 		return 0, err
@@ -207,7 +214,9 @@ func (c *Collector) sweep(ctx context.Context, limit int) (int, error) {
 			removed = append(removed, key)
 		}
 	}
-	return len(removed), errors.Join(errors.Join(errs...), c.meta.ForgetTrash(ctx, removed...))
+	bytes, err := c.meta.ForgetTrash(ctx, removed...)
+	*freed += bytes
+	return len(removed), errors.Join(errors.Join(errs...), err)
 }
 
 // retention is the actor that the history of a retired tag names.

@@ -29,6 +29,7 @@ func (c *Collector) Run(ctx context.Context) {
 	pause := shortest
 	for wait(ctx, pause) {
 		r, err := c.once(ctx)
+		c.observe(r)
 		switch {
 		case ctx.Err() != nil:
 			return

@@ -521,7 +521,7 @@ func (w *world) collect() {
 	case 3, 4:
 		_, err = w.meta.Review(ctx, limit, w.gc.keepUntagged)
 	case 5:
-		_, err = w.gc.sweep(ctx, limit)
+		_, err = w.gc.sweep(ctx, limit, new(int64))
 	default:
 		_, err = w.gc.FindOrphans(ctx)
 	}

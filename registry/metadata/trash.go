@@ -78,19 +78,28 @@ func (s *Store) ClaimTrash(ctx context.Context, limit int) (keys []string, err e
 	return keys, nil
 }
 
-// ForgetTrash takes objects that were removed off the trash.
-func (s *Store) ForgetTrash(ctx context.Context, keys ...string) error {
+// ForgetTrash takes objects that were removed off the trash. It returns how many
+// bytes they had, as far as they were blobs that were kept whole.
+func (s *Store) ForgetTrash(ctx context.Context, keys ...string) (freed int64, err error) {
 	if len(keys) == 0 {
-		return nil
+		return 0, nil
 	}
-	return s.update(ctx, "forget trash", func(t *tx) error {
+	err = s.update(ctx, "forget trash", func(t *tx) error {
+		freed = 0
 		for _, key := range keys {
-			if _, err := t.exec(`DELETE FROM trash WHERE object_key = $1`, key); err != nil {
+			var size int64
+			var kind blobstore.Kind
+			err := t.get(`DELETE FROM trash WHERE object_key = $1 RETURNING size, kind`, []any{key}, []any{&size, (*string)(&kind)})
+			if err = orElse(err, nil); err != nil {
 				return err
+			}
+			if kind == blobstore.Whole {
+				freed += size
 			}
 		}
 		return nil
 	})
+	return freed, err
 }
 
 // claimObject takes an object that is about to stand for a blob off the list of

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -29,7 +30,7 @@ func (m *Metrics) Admin(checks ...Check) http.Handler {
 		for _, c := range checks {
 			if err := c.Run(ctx); err != nil {
 				m.log.WarnContext(ctx, "not ready", "check", c.Name, "error", err)
-				answer(w, http.StatusServiceUnavailable, c.Name+" failed: the log says more\n")
+				answer(w, http.StatusServiceUnavailable, fmt.Sprintf("%s: %v\n", c.Name, err))
 				return
 			}
 		}

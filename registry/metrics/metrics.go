@@ -32,6 +32,7 @@ type Metrics struct {
 	sent     *prometheus.CounterVec
 	inFlight prometheus.Gauge
 	series   seriesTable
+	work     work
 }
 
 // buckets are the upper bounds of the latency histograms in seconds: a manifest
@@ -56,6 +57,8 @@ func New(o Options) *Metrics {
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "cloudlets_http_requests_in_flight", Help: "Requests being answered."}),
 	}
+	m.work = newWork()
+	m.work.register(m.registry)
 	m.registry.MustRegister(m.requests, m.duration, m.received, m.sent, m.inFlight,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

@@ -37,6 +37,14 @@ func (f *fixture) collect(keep metadata.KeepUntagged) (all metadata.Reviewed) {
 	}
 }
 
+// forget takes objects off the trash and returns how many bytes they had.
+func (f *fixture) forget(keys ...string) int64 {
+	f.T.Helper()
+	freed, err := f.ForgetTrash(f.ctx, keys...)
+	f.must(err)
+	return freed
+}
+
 func testLetGo(t *testing.T, f *fixture) {
 	layer1, layer2 := f.blob("a", "one"), f.blob("a", "two")
 	image := put("a", "image", append(layer(layer1), layer(layer2)...), "v1")
@@ -170,7 +178,7 @@ func testRestore(t *testing.T, f *fixture) {
 	same(t, len(again), 2) // and has come to nothing
 	_, err = f.CommitBlob(f.ctx, "a", r, nil)
 	f.wantErr(err, blobstore.ErrNotFound)
-	f.must(f.ForgetTrash(f.ctx, keys...))
+	f.forget(keys...)
 }
 
 func testHolds(t *testing.T, f *fixture) {
@@ -243,7 +251,7 @@ func testOrphans(t *testing.T, f *fixture) {
 	got, err := f.ClaimTrash(f.ctx, 10)
 	f.must(err)
 	same(t, got, []string{"objects/lost"})
-	f.must(f.ForgetTrash(f.ctx, got...))
+	f.forget(got...)
 	f.must(f.ForgetSuspects(f.ctx, f.clock().Add(day)))
 	_, err = f.CommitBlob(f.ctx, "a", record("lost"), nil) // its writer wakes up
 	f.wantErr(err, blobstore.ErrNotFound)

@@ -63,6 +63,7 @@ func Run(t *testing.T, open Open) {
 		"RemovedManifestIsKeptForAWhile":        testGraves,
 		"ChangesAreQueuedInOrder":               testEvents,
 		"NothingIsQueuedForNobody":              testNoEvents,
+		"StateCountsWhatIsHeld":                 testState,
 		"FailedChangeIsNotTold":                 testFailedChange,
 		"EventsStayUntilAllHaveThem":            testDelivery,
 		"EndpointHasOneOwner":                   testEndpointOwner,
