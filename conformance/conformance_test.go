@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -189,6 +190,35 @@ func TestNamesAreUnique(t *testing.T) {
 			if tt.end == "" || tt.level == "" || tt.section == "" {
 				t.Errorf("%s/%s does not say what it rests on", g.name, tt.name)
 			}
+		}
+	}
+}
+
+func TestSuiteWaitsForItsTurn(t *testing.T) {
+	asked := 0
+	code, r := suite(t, func(w http.ResponseWriter, _ *http.Request) {
+		if asked++; asked < 3 {
+			w.Header().Set("Retry-After", "0")
+			w.WriteHeader(http.StatusTooManyRequests)
+		}
+	}, "--filter", "ping")
+	if code != exitConforms || asked != 3 {
+		t.Errorf("exit code %d after %d requests: %+v", code, asked, r.Results)
+	}
+}
+
+func TestRetryAfterIsSecondsOrDate(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for text, want := range map[string]time.Duration{
+		"0": 0, "7": 7 * time.Second, "Fri, 02 Jan 2026 03:04:15 GMT": 10 * time.Second, "Fri, 02 Jan 2026 03:04:00 GMT": 0,
+	} {
+		if got, err := parseRetryAfter(text, now); got != want || err != nil {
+			t.Errorf("%q: got %s, %v, want %s", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "-1", "soon", "1.5"} {
+		if got, err := parseRetryAfter(text, now); err == nil {
+			t.Errorf("%q: got %s", text, got)
 		}
 	}
 }

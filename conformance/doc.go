@@ -12,6 +12,8 @@
 //
 // Profile 1.1 is the released specification, v1.1.1; profile dev is its main
 // branch: https://github.com/opencontainers/distribution-spec/blob/main/spec.md.
+// Profile cloudlets is what cloudlets adds to it, and nothing else: no other
+// registry passes it.
 //
 // The command imports nothing else of this module, so that it cannot share a
 // mistake with the registry.

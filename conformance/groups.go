@@ -11,6 +11,9 @@ var algorithms = []digest.Algorithm{digest.SHA256, digest.SHA512}
 
 // allGroups returns the groups in the order they run in.
 func allGroups(s *session) ([]group, error) {
+	if s.profile == profileCloudlets {
+		return extensionGroups(), nil
+	}
 	groups := []group{pingGroup(), emptyGroup()}
 	for _, a := range algorithms {
 		groups = append(groups, blobGroup(a), digestGroup(a), rangeGroup(a), mountGroup(a), uploadGroup(a))
@@ -24,5 +27,5 @@ func allGroups(s *session) ([]group, error) {
 	}
 	return append(groups,
 		badImageGroup(), manifestGroup(), manifestSizeGroup(), negotiationGroup(),
-		tagGroup(), tagParameterGroup(), referrersGroup(), deleteGroup(), catalogGroup()), nil
+		tagGroup(), tagParameterGroup(), referrersGroup(), deleteGroup(), proxyGroup(), catalogGroup()), nil
 }

@@ -61,8 +61,20 @@ type answer struct {
 	body    []byte
 }
 
-// do sends a request and returns what came. target is a path or a Location.
+// do sends a request and returns what came, once the registry has the time.
+// target is a path or a Location.
 func (t *trial) do(method, target string, body []byte, options ...option) *answer {
+	a := t.send(method, target, body, options)
+	for tries := 1; a.status == http.StatusTooManyRequests && tries < maxTries; tries++ {
+		a.waitForTurn()
+		a = t.send(method, target, body, options)
+	}
+	a.wantWarningForm()
+	return a
+}
+
+// send sends a request once.
+func (t *trial) send(method, target string, body []byte, options []option) *answer {
 	name := method + " " + shorten(strings.TrimPrefix(target, t.base.String()))
 	u, err := t.base.Parse(target)
 	if err != nil {

@@ -40,7 +40,7 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	f := flag.NewFlagSet("conformance", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&s.url, "url", "", "the registry, such as http://localhost:5000")
-	f.StringVar(&s.profile, "profile", string(profileReleased), "specification: 1.1, or dev for its main branch")
+	f.StringVar(&s.profile, "profile", string(profileReleased), "specification: 1.1, dev for its main branch, or cloudlets for what cloudlets adds to it")
 	f.StringVar(&s.repo, "repo", "conformance/one", "repository to push to")
 	f.StringVar(&s.other, "repo2", "conformance/two", "repository to mount blobs from")
 	f.StringVar(&s.username, "username", "", "user name, for registries that want one")

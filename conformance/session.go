@@ -28,8 +28,8 @@ func newSession(set settings) (*session, error) {
 		return nil, fmt.Errorf("--url %q: expected the URL of a registry, such as http://localhost:5000", set.url)
 	}
 	p := profile(set.profile)
-	if p != profileReleased && p != profileDev {
-		return nil, fmt.Errorf("--profile %q: expected %s or %s", set.profile, profileReleased, profileDev)
+	if p != profileReleased && p != profileDev && p != profileCloudlets {
+		return nil, fmt.Errorf("--profile %q: expected %s, %s or %s", set.profile, profileReleased, profileDev, profileCloudlets)
 	}
 	if set.repo == set.other {
 		return nil, fmt.Errorf("--repo and --repo2 are both %q: expected two repositories", set.repo)

@@ -7,12 +7,13 @@ import (
 	"time"
 )
 
-// profile is a version of the specification.
+// profile is a version of the specification, or what is added to it.
 type profile string
 
 const (
-	profileReleased profile = "1.1"
-	profileDev      profile = "dev"
+	profileReleased  profile = "1.1"
+	profileDev       profile = "dev"
+	profileCloudlets profile = "cloudlets" // the extension alone
 )
 
 // level is how strong the specification's word is.

@@ -50,7 +50,7 @@ func (r *Renderer) postRender(w http.ResponseWriter, req *http.Request, reposito
 	d := json.NewDecoder(http.MaxBytesReader(w, req.Body, maxRequest))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&ask); err != nil {
-		return badRequest("render request: %w", err)
+		return answer(badRequest("render request: %w", err))
 	}
 	if kit := ask.Bootkit; kit != nil && !registry.Allowed(req.Context(), registry.Need{Action: registry.ActionPull, Repository: kit.Repository}) {
 		return answer(fmt.Errorf("boot kit: %w", metadata.ErrManifestUnknown)) // as if it were not there

@@ -40,7 +40,7 @@ func conformance(t *testing.T, suite string, args ...string) (conforms bool, out
 
 func TestRegistryConforms(t *testing.T) {
 	suite := buildConformance(t)
-	for _, profile := range []string{"1.1", "dev"} {
+	for _, profile := range []string{"1.1", "dev", "cloudlets"} {
 		t.Run(profile, func(t *testing.T) {
 			s := newServer(t)
 			if conforms, output := conformance(t, suite, "--url", "http://"+s.host, "--profile", profile); !conforms {
@@ -122,12 +122,37 @@ func recoded(raw []byte) []byte {
 	return raw
 }
 
+// recodedAlways changes any content.
+func recodedAlways(raw []byte) []byte { return append(raw, '\n') }
+
 // notDeleted keeps a DELETE of a path from the registry.
 func notDeleted(path string) func(*http.Request) {
 	return func(r *http.Request) {
 		if r.Method == http.MethodDelete && strings.Contains(r.URL.Path, path) {
 			r.Method = http.MethodHead
 		}
+	}
+}
+
+func TestSuiteFindsFaultsOfExtension(t *testing.T) {
+	suite := buildConformance(t)
+	faults := map[string]fault{
+		"none":               {},
+		"no history":         {test: "history/", answer: answering("GET", "/history/", 200, 404)},
+		"one page":           {test: "history/pages", lacks: "Link"},
+		"holds for show":     {test: "holds/tag", answer: answering("DELETE", "/manifests/", 403, 202)},
+		"holds for ever":     {test: "holds/released", request: notDeleted("/holds/")},
+		"no way back":        {test: "removed/restored", answer: answering("POST", "/removed/", 201, 404)},
+		"frames of anything": {test: "frames/offer", answer: answering("POST", "/frames/", 400, 200)},
+		"renders anything":   {test: "renders/unknown", answer: answering("POST", "/renders", 400, 202)},
+	}
+	for name, f := range faults {
+		t.Run(name, func(t *testing.T) {
+			conforms, output := conformance(t, suite, "--url", f.proxy(t, newServer(t).host), "--profile", "cloudlets", "--filter", f.test)
+			if conforms != (name == "none") {
+				t.Errorf("the suite has said:\n%s", output)
+			}
+		})
 	}
 }
 
@@ -161,9 +186,16 @@ func TestSuiteFindsFaults(t *testing.T) {
 		"errors of another form": {test: "manifests/get missing tag", answer: changing("/manifests/", func([]byte) []byte {
 			return []byte(`{"error":"not found"}`)
 		})},
-		"a manifest kept": {test: "image/delete manifest", request: notDeleted("/manifests/"), answer: answering("HEAD", "/manifests/", 200, 202)},
-		"a blob kept":     {test: "blobs-sha256/delete", request: notDeleted("/blobs/sha256"), answer: answering("HEAD", "/blobs/", 200, 202)},
-		"an upload kept":  {test: "uploads-sha256/cancel", request: notDeleted("/uploads/"), answer: answering("HEAD", "/uploads/", 405, 204)},
+		"a proxy of anybody": {test: "proxying/manifest", answer: func(r *http.Response) {
+			r.Header.Set("Oci-Namespace", r.Request.URL.Query().Get("ns"))
+		}},
+		"other content for a proxy": {test: "proxying/blob", answer: changing("/blobs/", recodedAlways)},
+		"a warning with a date":     {test: "ping", answer: func(r *http.Response) { r.Header.Set("Warning", `299 - "x" "Sat, 25 Aug 2012 23:34:45 GMT"`) }},
+		"warnings without end":      {test: "ping", answer: func(r *http.Response) { r.Header.Set("Warning", `299 - "`+strings.Repeat("x", 5000)+`"`) }},
+		"busy, for how long?":       {test: "ping", answer: answering("GET", "/v2/", 200, 429)},
+		"a manifest kept":           {test: "image/delete manifest", request: notDeleted("/manifests/"), answer: answering("HEAD", "/manifests/", 200, 202)},
+		"a blob kept":               {test: "blobs-sha256/delete", request: notDeleted("/blobs/sha256"), answer: answering("HEAD", "/blobs/", 200, 202)},
+		"an upload kept":            {test: "uploads-sha256/cancel", request: notDeleted("/uploads/"), answer: answering("HEAD", "/uploads/", 405, 204)},
 	}
 	for name, f := range faults {
 		t.Run(name, func(t *testing.T) {
