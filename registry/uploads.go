@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -98,8 +99,8 @@ func (s *Server) discard(ctx context.Context, writer *blobstore.Writer) error {
 func (s *Server) commit(ctx context.Context, name string, record blobstore.Record, upload *metadata.Upload) error {
 	ctx = context.WithoutCancel(ctx)
 	kept, err := s.meta.CommitBlob(ctx, name, record, upload)
-	if errors.Is(err, metadata.ErrUncertain) {
-		return err // the object may be a blob's by now
+	if errors.Is(err, metadata.ErrUncertain) || errors.Is(err, metadata.ErrConflict) {
+		return err // the object may be a blob's by now: another node may have sealed it, too
 	}
 	if err != nil {
 		return errors.Join(err, s.blobs.Remove(ctx, record.Key))
@@ -158,8 +159,26 @@ func (s *Server) getUpload(w http.ResponseWriter, r *http.Request, rt route) err
 	return nil
 }
 
+// overtaken gives the answer to who was overtaken by another node what that has
+// made of the upload.
+func (s *Server) overtaken(w http.ResponseWriter, r *http.Request, rt route, err error) error {
+	if !errors.Is(err, metadata.ErrConflict) {
+		return err
+	}
+	now, gone := s.meta.Upload(context.WithoutCancel(r.Context()), rt.name, rt.reference)
+	if gone != nil {
+		return errors.Join(gone, err)
+	}
+	setUploadHeader(w, now)
+	return err
+}
+
 // patchUpload appends the body of the request to an upload.
 func (s *Server) patchUpload(w http.ResponseWriter, r *http.Request, rt route) error {
+	return s.overtaken(w, r, rt, s.appendUpload(w, r, rt))
+}
+
+func (s *Server) appendUpload(w http.ResponseWriter, r *http.Request, rt route) error {
 	u, release, err := s.lockUpload(r, rt)
 	if err != nil {
 		return err
@@ -179,6 +198,10 @@ func (s *Server) patchUpload(w http.ResponseWriter, r *http.Request, rt route) e
 
 // putUpload ends an upload, after a last chunk if the request has a body.
 func (s *Server) putUpload(w http.ResponseWriter, r *http.Request, rt route) error {
+	return s.overtaken(w, r, rt, s.endUpload(w, r, rt))
+}
+
+func (s *Server) endUpload(w http.ResponseWriter, r *http.Request, rt route) error {
 	d, err := parseDigest(r.URL.Query().Get("digest"))
 	if err != nil {
 		return err
@@ -202,7 +225,7 @@ func (s *Server) putUpload(w http.ResponseWriter, r *http.Request, rt route) err
 		return err // what was saved before can be gone on from
 	}
 	if err != nil {
-		return errors.Join(lost(err), s.cancel(r.Context(), u))
+		return s.giveUp(r.Context(), u, err)
 	}
 	if err := s.commit(r.Context(), rt.name, record, u); err != nil {
 		return err
@@ -254,19 +277,38 @@ func (s *Server) appendBody(w http.ResponseWriter, r *http.Request, u *metadata.
 	}
 	writer, err := s.blobs.Resume(r.Context(), u.State)
 	if errors.Is(err, blobstore.ErrNotFound) {
-		return nil, errors.Join(lost(err), s.cancel(r.Context(), u))
+		return nil, s.giveUp(r.Context(), u, err)
+	}
+	if err == nil {
+		err = s.current(r.Context(), writer, u)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if err := s.appendTo(writer, chunk, w, r, u); err != nil {
-		err = errors.Join(lost(err), writer.Close())
+		err = errors.Join(err, writer.Close())
 		if ends(err) {
-			err = errors.Join(err, s.cancel(r.Context(), u))
+			err = s.giveUp(r.Context(), u, err)
 		}
 		return nil, err
 	}
 	return writer, nil
+}
+
+// current makes sure that no other node has changed an upload before the writer
+// kept it from doing so.
+func (s *Server) current(ctx context.Context, writer *blobstore.Writer, u *metadata.Upload) error {
+	if !s.meta.Shared() {
+		return nil
+	}
+	now, err := s.meta.Upload(ctx, u.Repository, u.ID)
+	if err == nil && now.Version != u.Version {
+		err = metadata.ErrConflict
+	}
+	if err != nil {
+		return errors.Join(err, writer.Close())
+	}
+	return nil
 }
 
 // lost says of an upload of which something is not there any more that it is
@@ -362,12 +404,56 @@ func received(err error) error {
 		Message: fmt.Sprintf("the request broke off: %v; ask for the upload's status and go on from there", broken.err)}
 }
 
+// giveUp cancels an upload that cannot go on because of err, and returns it.
+func (s *Server) giveUp(ctx context.Context, u *metadata.Upload, err error) error {
+	if errors.Is(err, blobstore.ErrNotFound) && s.rivalled(ctx, u) {
+		return fmt.Errorf("%w: %v", metadata.ErrConflict, err)
+	}
+	return errors.Join(lost(err), s.cancel(ctx, u))
+}
+
+// How long is waited for a node that is about to end an upload, and how often is
+// looked whether it has.
+const (
+	rivalTime  = 2 * time.Second
+	rivalPause = 50 * time.Millisecond
+)
+
+// rivalled says whether the bytes of an upload are gone because another node has
+// made a blob of them, or has gone on from them. It does that before it says so.
+func (s *Server) rivalled(ctx context.Context, u *metadata.Upload) bool {
+	if !s.meta.Shared() {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rivalTime)
+	defer cancel()
+	for {
+		now, err := s.meta.Upload(ctx, u.Repository, u.ID)
+		if errors.Is(err, metadata.ErrUploadUnknown) || err == nil && now.Version != u.Version {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(rivalPause):
+		}
+	}
+}
+
 // cancel ends an upload and removes what it has written, even if its client
-// went away. The bytes go first: on a full disk the transaction may need their
-// place.
+// went away. The row goes first: who ends the upload may do as it likes with the
+// bytes, which another node may be sealing. On a full disk, though, the
+// transaction may need their place.
 func (s *Server) cancel(ctx context.Context, u *metadata.Upload) error {
 	ctx = context.WithoutCancel(ctx)
-	return errors.Join(s.blobs.Remove(ctx, u.State.Key), s.meta.CancelUpload(ctx, u))
+	err := s.meta.CancelUpload(ctx, u)
+	if isFull(err) && !s.meta.Shared() {
+		return errors.Join(s.blobs.Remove(ctx, u.State.Key), s.meta.CancelUpload(ctx, u))
+	}
+	if err != nil {
+		return err
+	}
+	return s.blobs.Remove(ctx, u.State.Key)
 }
 
 // restart gives an upload that is still empty an object with another digest

@@ -10,9 +10,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 
 	"github.com/cloudlets/cloudlets/blobstore"
 	"github.com/cloudlets/cloudlets/extent"
@@ -57,17 +59,22 @@ func (d *Driver) writeAround(from, chunk int64) {
 }
 
 // Create begins an object.
-func (d *Driver) Create(context.Context) (blobstore.ObjectWriter, error) {
+func (d *Driver) Create(ctx context.Context) (blobstore.ObjectWriter, error) {
 	key := uploadsDir + "/" + ulid.Make().String()
 	f, err := os.OpenFile(filepath.Join(d.dir, key), os.O_CREATE|os.O_EXCL|os.O_WRONLY, fileMode)
 	if err != nil {
 		return nil, err
 	}
-	return &writer{driver: d, key: key, file: f}, nil
+	if err := lock(ctx, f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &writer{driver: d, key: key, file: f, placed: true}, nil
 }
 
-// Resume goes on writing an object. Any offset up to its length is a point.
-func (d *Driver) Resume(_ context.Context, p blobstore.Point) (blobstore.ObjectWriter, error) {
+// Resume goes on writing an object. Any offset up to its length is a point. What
+// follows it is given up with the first Write or with Seal. The error wraps
+// ErrBusy while another process writes the object.
+func (d *Driver) Resume(ctx context.Context, p blobstore.Point) (blobstore.ObjectWriter, error) {
 	path, err := d.path(p.Key, uploadsDir)
 	if err != nil {
 		return nil, err
@@ -76,23 +83,58 @@ func (d *Driver) Resume(_ context.Context, p blobstore.Point) (blobstore.ObjectW
 	if err != nil {
 		return nil, notFound(err)
 	}
-	if err := rewind(f, p.Offset); err != nil {
+	if err := check(ctx, f, path, p.Offset); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("resume object %s at %d: %w", p.Key, p.Offset, err)
 	}
 	return &writer{driver: d, key: p.Key, file: f, size: p.Offset, flushed: p.Offset, saved: p.Offset}, nil
 }
 
-// rewind cuts a file to offset bytes.
-func rewind(f *os.File, offset int64) error {
+// check locks a file, and makes sure that it is still at its path and has offset
+// bytes at least.
+func check(ctx context.Context, f *os.File, path string, offset int64) error {
+	if err := lock(ctx, f); err != nil {
+		return err
+	}
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
+	named, err := os.Stat(path)
+	if err != nil {
+		return notFound(err)
+	}
+	if !os.SameFile(info, named) {
+		return fmt.Errorf("it was written anew: %w", blobstore.ErrNotFound)
+	}
 	if info.Size() < offset {
 		return fmt.Errorf("only %d bytes are left: %w", info.Size(), blobstore.ErrNotFound)
 	}
-	return f.Truncate(offset)
+	return nil
+}
+
+// How long and how often is tried to get the lock of an object.
+const (
+	lockTime  = 10 * time.Second
+	lockPause = 10 * time.Millisecond
+)
+
+// lock keeps others from writing a file, on any node that shares the directory,
+// until it is closed (flock(2)). It waits a while for who has the lock.
+func lock(ctx context.Context, f *os.File) error {
+	ctx, cancel := context.WithTimeout(ctx, lockTime)
+	defer cancel()
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("another process writes it: %w", blobstore.ErrBusy)
+		case <-time.After(lockPause):
+		}
+	}
 }
 
 // Open opens a sealed object. The result is a [*Object].

@@ -28,6 +28,7 @@ type writer struct {
 	size    int64
 	flushed int64 // how much write-back was requested for
 	saved   int64 // the last point that was returned
+	placed  bool  // the file ends at size, and what is written goes there
 
 	around *direct // nil while the object is short
 	cached bool    // the file system cannot do without its cache
@@ -73,6 +74,7 @@ func (w *writer) Saved() blobstore.Point {
 func (w *writer) Boundary() int64 { return (w.size/w.driver.chunk + 1) * w.driver.chunk }
 
 func (w *writer) Write(p []byte) (written int, err error) {
+	w.err = errors.Join(w.err, w.place())
 	for len(p) > 0 && w.err == nil {
 		var n int
 		n, w.err = w.write(p)
@@ -100,6 +102,16 @@ func (w *writer) write(p []byte) (int, error) {
 	return n, err
 }
 
+// place cuts the file where writing goes on.
+func (w *writer) place() error {
+	if w.placed {
+		return nil
+	}
+	err := w.file.Truncate(w.size)
+	w.placed = err == nil
+	return err
+}
+
 // flush asks the kernel to begin write-back. It is a hint: what matters is the
 // fsync of Seal, so an error here means nothing.
 func (w *writer) flush(end int64) {
@@ -113,7 +125,7 @@ func (w *writer) Seal(_ context.Context, label blobstore.Label) (key string, err
 	if err := label.Digest.Validate(); err != nil {
 		return "", fmt.Errorf("seal object %s: %w", w.key, err)
 	}
-	if err := w.complete(); err != nil {
+	if err := errors.Join(w.place(), w.complete()); err != nil {
 		return "", fmt.Errorf("seal object %s: %w", w.key, err)
 	}
 	if err := w.file.Sync(); err != nil {

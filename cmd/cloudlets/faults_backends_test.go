@@ -142,16 +142,26 @@ func (b *backEnd) fullDisk() disturbance {
 				return err
 			}
 			defer f.Close()
-			for left := rand.Int64N(200_000); ; left += 1 << 20 { // servers take of it meanwhile
+			// Most of it at once, the rest until servers were not quicker.
+			var filled int64
+			for _, left := range []int64{64 << 20, 8 << 20, 1 << 20, rand.Int64N(200_000)} {
 				var s unix.Statfs_t
 				if err := unix.Fstatfs(int(f.Fd()), &s); err != nil {
 					return err
 				}
-				err := unix.Fallocate(int(f.Fd()), 0, 0, max(1, int64(s.Bavail)*s.Bsize-left))
-				if !errors.Is(err, unix.ENOSPC) {
+				more := int64(s.Bavail)*s.Bsize - left
+				if more <= 0 {
+					continue
+				}
+				err := unix.Fallocate(int(f.Fd()), 0, filled, more)
+				if err != nil && !errors.Is(err, unix.ENOSPC) {
 					return err
 				}
+				if err == nil {
+					filled += more
+				}
 			}
+			return nil
 		},
 		end: func() error { return os.Remove(path) },
 	}

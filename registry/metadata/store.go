@@ -91,6 +91,9 @@ func (s *Store) Close() error {
 // Ping says whether the database answers.
 func (s *Store) Ping(ctx context.Context) error { return s.reader.db.PingContext(ctx) }
 
+// Shared says whether other processes may use the database, too.
+func (s *Store) Shared() bool { return s.dialect.server }
+
 // now returns the time in microseconds since 1970.
 func (s *Store) now(ctx context.Context) (now int64, err error) {
 	if s.options.Clock != nil {
