@@ -143,4 +143,3 @@ func TestLoserOfPatchIsToldTheRange(t *testing.T) {
 		wantSound(t, nodes[0])
 	})
 }
-
