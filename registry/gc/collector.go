@@ -18,7 +18,10 @@ import (
 const (
 	// batch is how many rows one transaction takes: few enough that a push which
 	// waits for it does not notice.
-	batch = 100
+	batch = 50
+	// maxRest bounds how long the collector rests after a batch, which is as long
+	// as the batch took: at least half of the time belongs to the traffic.
+	maxRest = time.Second
 	// removers is how many objects are removed at once.
 	removers = 8
 	// maxFailures is how many reviews may fail before a pass gives up. Each
@@ -160,19 +163,31 @@ func (c *Collector) pass(ctx context.Context, r *Result) error {
 // drain calls a step until it finds less than a batch, and adds up.
 func drain(ctx context.Context, step func(context.Context, int) (int, error)) (total int, err error) {
 	for {
+		began := time.Now()
 		n, err := step(ctx, batch)
 		total += n
 		if err != nil || n < batch {
 			return total, err
 		}
+		rest(ctx, time.Since(began))
+	}
+}
+
+// rest rests after work that took a while, or until ctx is done.
+func rest(ctx context.Context, took time.Duration) {
+	timer := time.NewTimer(min(took, maxRest))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done(): // the next step says so
+	case <-timer.C:
 	}
 }
 
 // review reviews until nothing is due.
 func (c *Collector) review(ctx context.Context, r *Result) error {
-	ctx = metadata.WithOrigin(ctx, metadata.Origin{Actor: collection})
 	var errs []error
 	for {
+		began := time.Now()
 		done, err := c.meta.Review(ctx, batch, c.keepUntagged)
 		if err != nil {
 			errs = append(errs, err)
@@ -182,8 +197,11 @@ func (c *Collector) review(ctx context.Context, r *Result) error {
 			continue
 		}
 		r.Reviewed.Add(done)
-		if done.Total() == 0 {
+		switch done.Total() {
+		case 0:
 			return errors.Join(errs...)
+		case batch:
+			rest(ctx, time.Since(began))
 		}
 	}
 }
@@ -301,6 +319,7 @@ func (c *Collector) FindOrphans(ctx context.Context) (orphans int, err error) {
 		return 0, err
 	}
 	keys := make([]string, 0, batch)
+	began := time.Now()
 	flush := func() error {
 		n, err := c.suspect(ctx, keys)
 		orphans += n
@@ -317,6 +336,8 @@ func (c *Collector) FindOrphans(ctx context.Context) (orphans int, err error) {
 		if err := flush(); err != nil {
 			return orphans, err
 		}
+		rest(ctx, time.Since(began))
+		began = time.Now()
 	}
 	if err := flush(); err != nil {
 		return orphans, err

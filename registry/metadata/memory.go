@@ -1,6 +1,8 @@
 package metadata
 
 import (
+	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cloudlets/cloudlets/blobstore/cache"
@@ -64,7 +66,7 @@ func (m *memory[V]) ask(q question, read func() (V, error)) (V, error) {
 
 // writes counts the transactions that were committed (the upper bits) and those
 // whose commit is under way (the lower ones): what these write becomes visible
-// at some moment that nobody is told of.
+// at some moment that nobody is told of. It is for what one memory depends on.
 type writes struct{ count atomic.Uint64 }
 
 const (
@@ -79,10 +81,80 @@ func (w *writes) now() (asOf uint64, quiet bool) {
 	return asOf, asOf&committing == 0
 }
 
-// commit runs the commit of a transaction. Whoever is answered after it has
-// returned does not find anything older.
-func (w *writes) commit(f func() error) error {
-	w.count.Add(oneCommitting)
-	defer w.count.Add(oneCommitted - oneCommitting)
+// concern is a set of memories.
+type concern uint8
+
+const (
+	concernsManifests concern = 1 << iota
+	concernsBlobs
+
+	concernsNone concern = 0
+	concernsAll          = concernsManifests | concernsBlobs
+)
+
+// concerns says which memories a table concerns; all, if it is not listed. What
+// a foreign key removes by itself is of tables that concern no more.
+var concerns = map[string]concern{
+	"blob_needs":       concernsBlobs,
+	"blobs":            concernsBlobs,
+	"leases":           concernsBlobs,
+	"repository_blobs": concernsBlobs,
+	"manifests":        concernsManifests,
+	"tags":             concernsManifests,
+
+	"duties":        concernsNone,
+	"events":        concernsNone,
+	"gc_queue":      concernsNone,
+	"graves":        concernsNone,
+	"manifest_refs": concernsNone,
+	"suspects":      concernsNone,
+	"tag_events":    concernsNone,
+	"trash":         concernsNone,
+	"uploads":       concernsNone,
+}
+
+// memories are what is remembered, and what that depends on.
+type memories struct {
+	manifestWrites, blobWrites writes
+	known                      sync.Map // query → concern
+}
+
+// concern returns which memories a statement concerns that is a constant.
+func (m *memories) concern(query string) concern {
+	if c, ok := m.known.Load(query); ok {
+		return c.(concern)
+	}
+	c := concernOf(query)
+	m.known.Store(query, c)
+	return c
+}
+
+// concernOf reads a statement as far as the table that it writes to.
+func concernOf(query string) concern {
+	words := strings.Fields(query)
+	table := ""
+	switch {
+	case len(words) > 0 && words[0] == "SELECT":
+		return concernsNone
+	case len(words) > 1 && words[0] == "UPDATE":
+		table = words[1]
+	case len(words) > 2 && (words[0] == "INSERT" || words[0] == "DELETE"):
+		table = words[2]
+	}
+	if c, ok := concerns[table]; ok {
+		return c
+	}
+	return concernsAll
+}
+
+// commit runs the commit of a transaction that has written what concerns some.
+// Whoever is answered after it has returned does not find anything older.
+func (m *memories) commit(c concern, f func() error) error {
+	for bit, w := range map[concern]*writes{concernsManifests: &m.manifestWrites, concernsBlobs: &m.blobWrites} {
+		if c&bit != 0 {
+			w.count.Add(oneCommitting)
+			defer w.count.Add(oneCommitted - oneCommitting)
+		}
+	}
 	return f()
 }

@@ -214,3 +214,23 @@ func atLeast(t *testing.T, s *Store, tag string, least int64) int64 {
 	}
 	return at
 }
+
+func TestStatementConcernsWhatItWritesTo(t *testing.T) {
+	for query, want := range map[string]concern{
+		"SELECT 1 FROM manifests":                              concernsNone,
+		"INSERT INTO tags (name) VALUES ($1)":                  concernsManifests,
+		"UPDATE manifests SET media_type = $1 RETURNING id":    concernsManifests,
+		"DELETE FROM manifests\n\t\tWHERE id = $1":             concernsManifests,
+		"DELETE FROM leases WHERE digest = $1":                 concernsBlobs,
+		"INSERT INTO blobs (digest) VALUES ($1)":               concernsBlobs,
+		"INSERT INTO gc_queue SELECT * FROM manifests":         concernsNone,
+		"INSERT INTO repositories (name) VALUES ($1)":          concernsAll,
+		"WITH x AS (SELECT 1) DELETE FROM trash":               concernsAll,
+		"INSERT OR IGNORE INTO manifests (digest) VALUES ($1)": concernsAll,
+		"UPDATE": concernsAll,
+	} {
+		if got := concernOf(query); got != want {
+			t.Errorf("%q concerns %b, want %b", query, got, want)
+		}
+	}
+}

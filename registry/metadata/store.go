@@ -52,7 +52,7 @@ type Store struct {
 	closers []io.Closer
 	written chan struct{} // holds a value if events were written
 
-	writes    writes
+	memories  memories
 	manifests *memory[Manifest] // nil where others write to the database, too
 	held      *memory[heldBlob]
 }
@@ -72,8 +72,8 @@ func newStore(d dialect, o Options) *Store {
 	}
 	s := &Store{dialect: d, options: o, written: make(chan struct{}, 1)}
 	if !d.server {
-		s.manifests = newMemory(&s.writes, manifestMemory, Manifest.cost)
-		s.held = newMemory(&s.writes, blobMemory, heldBlob.cost)
+		s.manifests = newMemory(&s.memories.manifestWrites, manifestMemory, Manifest.cost)
+		s.held = newMemory(&s.memories.blobWrites, blobMemory, heldBlob.cost)
 	}
 	return s
 }
@@ -175,14 +175,16 @@ func scanAll(rows *sql.Rows, dest []any, each func() bool) (err error) {
 
 // tx is a transaction that writes.
 type tx struct {
-	ctx     context.Context
-	sql     *sql.Tx
-	pool    *pool
-	dialect *dialect
-	options *Options
-	now     int64    // microseconds since 1970, the same for the whole transaction
-	once    []string // queries that were not prepared yet
-	changes []untold // events of the transaction
+	ctx      context.Context
+	sql      *sql.Tx
+	pool     *pool
+	dialect  *dialect
+	options  *Options
+	memories *memories
+	now      int64    // microseconds since 1970, the same for the whole transaction
+	concern  concern  // of what it has written
+	once     []string // queries that were not prepared yet
+	changes  []untold // events of the transaction
 }
 
 const (
@@ -235,7 +237,7 @@ func (s *Store) attempt(ctx context.Context, f func(*tx) error) error {
 	if err != nil {
 		return err
 	}
-	t := &tx{ctx: ctx, sql: begun, pool: s.writer, dialect: &s.dialect, options: &s.options}
+	t := &tx{ctx: ctx, sql: begun, pool: s.writer, dialect: &s.dialect, options: &s.options, memories: &s.memories}
 	err = t.setNow()
 	if err == nil {
 		err = f(t)
@@ -249,7 +251,7 @@ func (s *Store) attempt(ctx context.Context, f func(*tx) error) error {
 		}
 		return err
 	}
-	if err := s.writes.commit(begun.Commit); err != nil {
+	if err := s.memories.commit(t.concern, begun.Commit); err != nil {
 		return fmt.Errorf("commit: %w", s.dialect.commitFailed(err))
 	}
 	t.remember()
@@ -328,6 +330,7 @@ func (t *tx) exists(query string, args ...any) (bool, error) {
 
 // stmt returns the prepared statement of a query that is a constant.
 func (t *tx) stmt(query string) (*sql.Stmt, error) {
+	t.concern |= t.memories.concern(query)
 	if st, ok := t.pool.stmts.Load(query); ok {
 		return t.sql.StmtContext(t.ctx, st.(*sql.Stmt)), nil
 	}
