@@ -94,18 +94,29 @@ func (s *Store) OpenFrames(ctx context.Context, d digest.Digest) (stored, conten
 
 // openFrames opens a blob that is the content of frames.
 func (s *Store) openFrames(ctx context.Context, r Record) (extent.Blob, error) {
-	object, ok := s.framed.Get(r.Key)
-	if !ok {
-		b, err := s.readObject(ctx, r.Key)
-		if err != nil {
-			return nil, err
-		}
-		if err := json.Unmarshal(b, &object); err != nil {
-			return nil, fmt.Errorf("object %s: %w", r.Key, err)
-		}
-		s.framed.Add(r.Key, object, int64(len(b)))
+	object, err := s.loadFrames(ctx, r.Key)
+	if err != nil {
+		return nil, err
 	}
 	return s.frames(ctx, object)
+}
+
+// loadFrames reads the object that names a blob of frames, or takes it from the
+// cache.
+func (s *Store) loadFrames(ctx context.Context, key string) (object framesObject, err error) {
+	object, ok := s.framed.Get(key)
+	if ok {
+		return object, nil
+	}
+	b, err := s.readObject(ctx, key)
+	if err != nil {
+		return framesObject{}, err
+	}
+	if err := json.Unmarshal(b, &object); err != nil {
+		return framesObject{}, fmt.Errorf("object %s: %w", key, err)
+	}
+	s.framed.Add(key, object, int64(len(b)))
+	return object, nil
 }
 
 // frames opens the content of frames.

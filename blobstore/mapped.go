@@ -31,11 +31,7 @@ func (s *Store) SealMap(ctx context.Context, m *extent.Map, want digest.Digest, 
 	if err != nil {
 		return Record{}, fmt.Errorf("seal map of %s: %w", got, err)
 	}
-	record := Record{Digest: got, Size: m.Size(), Kind: Mapped, Key: key}
-	for _, d := range m.Digests() {
-		record.Needs = append(record.Needs, digest.Digest(d))
-	}
-	return record, nil
+	return Record{Digest: got, Size: m.Size(), Kind: Mapped, Key: key, Needs: needsOf(m)}, nil
 }
 
 // algorithmOf returns the algorithm of a wanted digest.

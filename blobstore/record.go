@@ -32,6 +32,10 @@ const (
 	Framed Kind = "frames" // the object names the blob of frames whose content this is
 )
 
+// Journal is the kind of objects that are no blobs and in no [Record]: what the
+// index is rebuilt from that the objects of blobs do not say.
+const Journal Kind = "journal"
+
 // Record says how one blob is kept.
 type Record struct {
 	Digest digest.Digest

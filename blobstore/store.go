@@ -64,7 +64,7 @@ func (s *Store) Create(ctx context.Context, algorithm digest.Algorithm) (*Writer
 	if err != nil {
 		return nil, fmt.Errorf("create blob: %w", err)
 	}
-	w := &Writer{object: object, algorithm: algorithm, hash: algorithm.Hash()}
+	w := &Writer{object: object, kind: Whole, algorithm: algorithm, hash: algorithm.Hash()}
 	if err := w.pass(); err != nil {
 		return nil, errors.Join(fmt.Errorf("create blob: %w", err), object.Close())
 	}
@@ -88,7 +88,7 @@ func (s *Store) Resume(ctx context.Context, u Upload) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resume blob: %w", err)
 	}
-	return &Writer{object: object, algorithm: u.Algorithm, hash: h, size: u.Offset, passed: []passed{{u.Offset, u.HashState}}}, nil
+	return &Writer{object: object, kind: Whole, algorithm: u.Algorithm, hash: h, size: u.Offset, passed: []passed{{u.Offset, u.HashState}}}, nil
 }
 
 // Remove removes an object by key. It is for objects that no record in the

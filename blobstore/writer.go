@@ -16,6 +16,7 @@ import (
 // through a Writer. It is used by one goroutine.
 type Writer struct {
 	object    ObjectWriter
+	kind      Kind // of the label
 	algorithm digest.Algorithm
 	hash      hash.Hash
 	size      int64
@@ -146,11 +147,11 @@ func (w *Writer) Seal(ctx context.Context, want digest.Digest) (Record, error) {
 	if want != "" && want != got {
 		return Record{}, errors.Join(fmt.Errorf("seal blob: %w", &MismatchError{Want: want, Got: got}), w.object.Close())
 	}
-	key, err := w.object.Seal(ctx, Label{Digest: got, Kind: Whole})
+	key, err := w.object.Seal(ctx, Label{Digest: got, Kind: w.kind})
 	if err != nil {
 		return Record{}, fmt.Errorf("seal blob %s: %w", got, err)
 	}
-	return Record{Digest: got, Size: w.size, Kind: Whole, Key: key}, nil
+	return Record{Digest: got, Size: w.size, Kind: w.kind, Key: key}, nil
 }
 
 // Close ends writing and keeps what was saved, for Store.Resume. After Seal

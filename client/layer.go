@@ -15,7 +15,6 @@ import (
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/blobstore/frame"
 	"github.com/cloudlets/cloudlets/image"
-	"github.com/cloudlets/cloudlets/image/cloudlet"
 	"github.com/cloudlets/cloudlets/image/tarball"
 )
 
@@ -88,9 +87,9 @@ func (s *scout) visit(e *tarball.Entry) (io.Writer, error) {
 	if e.Path != image.ManifestPath || !e.IsRegular() {
 		return nil, nil
 	}
-	if e.Size > cloudlet.MaxManifestSize {
+	if e.Size > image.MaxManifestSize {
 		return nil, fmt.Errorf("the cloudlet manifest /%s has %d bytes, at most %d are allowed",
-			image.ManifestPath, e.Size, cloudlet.MaxManifestSize)
+			image.ManifestPath, e.Size, image.MaxManifestSize)
 	}
 	s.manifest.Reset() // a later entry of the same name wins, as in tar
 	return &s.manifest, nil

@@ -77,6 +77,17 @@ func parseManifest(mediaType string, raw []byte) (metadata.Manifest, []metadata.
 	return m, refs, nil
 }
 
+// ParseManifest reads a manifest or index that was accepted before: what it is
+// and what it refers to. Its digest is the one given, of any algorithm.
+func ParseManifest(d digest.Digest, mediaType string, raw []byte) (metadata.Manifest, []metadata.Reference, error) {
+	m, refs, err := parseManifest(mediaType, raw)
+	if err != nil {
+		return metadata.Manifest{}, nil, err
+	}
+	m.Digest, err = manifestDigest(string(d), raw)
+	return m, refs, err
+}
+
 // decodeStrictly decodes one JSON value with nothing after it.
 func decodeStrictly(raw []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(raw))

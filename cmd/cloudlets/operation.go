@@ -15,6 +15,7 @@ import (
 
 	"github.com/cloudlets/cloudlets/config"
 	"github.com/cloudlets/cloudlets/registry"
+	"github.com/cloudlets/cloudlets/registry/journal"
 	"github.com/cloudlets/cloudlets/registry/metrics"
 )
 
@@ -127,6 +128,13 @@ func (o *operation) shutdown(hs *http.Server) error {
 		return hs.Close()
 	}
 	return err
+}
+
+// flush writes the last journal, when nothing is changed any more.
+func (o *operation) flush(keeper *journal.Keeper) error {
+	ctx, cancel := context.WithTimeout(context.Background(), o.current.Load().ShutdownTimeout)
+	defer cancel()
+	return keeper.Flush(ctx)
 }
 
 // checks are what the server needs to be ready.

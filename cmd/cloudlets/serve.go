@@ -22,6 +22,7 @@ import (
 	"github.com/cloudlets/cloudlets/registry/events"
 	"github.com/cloudlets/cloudlets/registry/frames"
 	"github.com/cloudlets/cloudlets/registry/gc"
+	"github.com/cloudlets/cloudlets/registry/journal"
 	"github.com/cloudlets/cloudlets/registry/metadata"
 )
 
@@ -73,6 +74,8 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 	defer func() { err = errors.Join(err, st.Close()) }()
 	o.metrics.CountPools(st.meta.Pools())
 	o.metrics.WatchState(st.meta.State)
+	keeper := journal.NewKeeper(at.journals(st))
+	defer func() { err = errors.Join(err, o.flush(keeper)) }()
 	collector, err := newCollector(st, gc.Config{OrphanInterval: c.OrphanInterval, Log: log, Observe: o.metrics.Collected}, c.Retention)
 	if err != nil {
 		return err
@@ -121,7 +124,7 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 	if c.Admin.Listen != "" {
 		admin = &http.Server{Handler: o.metrics.Admin(o.checks(st, at.data)...), ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive}
 	}
-	return listenAndServe(ctx, o, c, o.metrics.Wrap(gate.Handler(server)), secure, admin, collector.Run, sender.Run)
+	return listenAndServe(ctx, o, c, o.metrics.Wrap(gate.Handler(server)), secure, admin, collector.Run, sender.Run, keeper.Run)
 }
 
 // listenAndServe serves until ctx is done, then lets requests under way end. The

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -97,6 +99,22 @@ func (c *crashed) check(t testing.TB) {
 	}
 }
 
+// lose throws the database away and has it rebuilt.
+func (c *crashed) lose(t testing.TB) {
+	t.Helper()
+	c.server.stop(t)
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(filepath.Join(c.server.data, "metadata.sqlite"+suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	fails(t, 1, []string{"fsck --rebuild"}, "gc", "--data", c.server.data)
+	t.Log(ok(t, "fsck", "--rebuild", "--data", c.server.data))
+	fails(t, 1, []string{"not empty"}, "fsck", "--rebuild", "--data", c.server.data)
+	ok(t, "fsck", "--data", c.server.data)
+	c.server = startServer(t, c.server.data)
+}
+
 // versions returns tars that share most of their files.
 func versions(t testing.TB, n int) []string {
 	t.Helper()
@@ -128,6 +146,8 @@ func TestPushSurvivesKill(t *testing.T) {
 		c.rootfs[next] = rootfs
 	}
 	c.check(t)
+	c.lose(t)
+	c.check(t)
 	t.Logf("%d of the pushes were faster than the kill", acknowledged)
 }
 
@@ -155,5 +175,7 @@ func TestRenderSurvivesKill(t *testing.T) {
 	}
 	ok(t, "render", c.server.ref("golden/small:1"), "--format", "qcow2", "-o", out)
 	tool(t, "qemu-img", "check", out)
+	c.check(t)
+	c.lose(t)
 	c.check(t)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/cloudlets/cloudlets/blobstore/s3"
 	"github.com/cloudlets/cloudlets/config"
 	"github.com/cloudlets/cloudlets/registry"
+	"github.com/cloudlets/cloudlets/registry/journal"
 	"github.com/cloudlets/cloudlets/registry/metadata"
 )
 
@@ -75,7 +76,23 @@ type objects struct {
 }
 
 // open opens the store that the flags name.
-func (f storeFlags) open(ctx context.Context, o metadata.Options) (_ *store, err error) {
+func (f storeFlags) open(ctx context.Context, o metadata.Options) (*store, error) {
+	s, err := f.openUnbound(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	id, err := s.objects.id(ctx)
+	if err == nil {
+		err = journal.Bind(ctx, s.meta, s.objects.driver, id)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("blobs in %s: %w", s.objects.place, err), s.Close())
+	}
+	return s, nil
+}
+
+// openUnbound opens the store whatever the database belongs to.
+func (f storeFlags) openUnbound(ctx context.Context, o metadata.Options) (_ *store, err error) {
 	s := new(store)
 	if s.objects, err = f.openObjects(ctx); err != nil {
 		return nil, err
@@ -83,20 +100,15 @@ func (f storeFlags) open(ctx context.Context, o metadata.Options) (_ *store, err
 	if s.meta, err = f.openMetadata(ctx, o); err != nil {
 		return nil, errors.Join(err, s.objects.close())
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.Close())
-		}
-	}()
-	id, err := s.objects.id(ctx)
-	if err != nil {
-		return nil, err
+	if s.blobs, err = blobstore.New(s.objects.driver, s.meta); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
-	if err := s.meta.Bind(ctx, id); err != nil {
-		return nil, fmt.Errorf("blobs in %s: %w", s.objects.place, err)
-	}
-	s.blobs, err = blobstore.New(s.objects.driver, s.meta)
-	return s, err
+	return s, nil
+}
+
+// journals is what keeps the journals of a store.
+func (f storeFlags) journals(s *store) journal.Config {
+	return journal.Config{Metadata: s.meta, Blobs: s.blobs, Spool: f.data, Log: f.log}
 }
 
 func (f storeFlags) openObjects(ctx context.Context) (*objects, error) {

@@ -29,6 +29,10 @@ type Findings struct {
 	Damaged []Damage `json:"damaged"`
 	Orphans int      `json:"orphans"`     // objects that nothing refers to
 	Bytes   int64    `json:"orphanBytes"` // of those
+	// LostJournals are the objects of journals that are missing: until there is
+	// a complete one, what they told of cannot be rebuilt. Servers are not
+	// affected.
+	LostJournals []string `json:"lostJournals,omitempty"`
 }
 
 // Sound says whether no blob is damaged any more.
@@ -51,11 +55,15 @@ const maxHolders = 10
 // With repair, a damaged blob of which the store has another object — one that
 // lost a race and is in the trash, say — is read from that one, once all of it
 // was read and has the digest. Orphans are left to the collector, which waits
-// until nobody can be writing them any more.
+// until nobody can be writing them any more. Where a journal is missing a
+// complete one is the next that is written.
 func Check(ctx context.Context, meta *metadata.Store, blobs *blobstore.Store, repair bool) (Findings, error) {
 	c := checker{meta: meta, blobs: blobs, damaged: make(map[digest.Digest]int)}
 	if err := c.records(ctx); err != nil {
 		return c.found, fmt.Errorf("check records: %w", err)
+	}
+	if err := c.journals(ctx, repair); err != nil {
+		return c.found, fmt.Errorf("check journals: %w", err)
 	}
 	if err := c.objects(ctx, repair); err != nil {
 		return c.found, fmt.Errorf("check objects: %w", err)
@@ -122,6 +130,31 @@ func (c *checker) open(ctx context.Context, r blobstore.Record) error {
 		return err
 	}
 	return blob.Close()
+}
+
+// journals looks for the object of every journal.
+func (c *checker) journals(ctx context.Context, repair bool) error {
+	journals, err := c.meta.Journals(ctx)
+	if err != nil {
+		return err
+	}
+	for _, j := range journals {
+		object, err := c.blobs.Driver().Open(ctx, j.Key)
+		if err == nil {
+			err = object.Close()
+		}
+		if errors.Is(err, blobstore.ErrNotFound) {
+			c.found.LostJournals = append(c.found.LostJournals, j.Key)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !repair || len(c.found.LostJournals) == 0 {
+		return nil
+	}
+	return c.meta.ForgetJournals(ctx)
 }
 
 // objects looks for whatever refers to every object, and for objects that can

@@ -254,6 +254,9 @@ func (t *tx) link(repository int64, d digest.Digest) error {
 			WHERE repository_id = $1 AND digest = $2 AND blob IS NULL AND child_id IS NULL`, repository, string(d)); err != nil {
 			return err
 		}
+		if err := t.changed(EntryBlob, repository, string(d)); err != nil {
+			return err
+		}
 	}
 	return t.lease(repository, d)
 }
@@ -338,6 +341,9 @@ func (t *tx) unlink(repository int64, d digest.Digest) (int64, error) {
 		return n, err
 	}
 	t.tell(repository, Event{Action: EventDelete, Digest: d})
+	if err := t.changed(EntryBlob, repository, string(d)); err != nil {
+		return 0, err
+	}
 	// Nothing promised a blob that is in no repository: it may go at once.
 	return n, t.enqueue(reviewBlob, 0, d, t.now)
 }

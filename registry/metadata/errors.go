@@ -27,6 +27,8 @@ var (
 	ErrLocked = errors.New("in use by another process")
 	// ErrOtherStore says that the database belongs to other objects.
 	ErrOtherStore = errors.New("the database belongs to another blob store")
+	// ErrNotEmpty says that a database has something in it already.
+	ErrNotEmpty = errors.New("the database is not empty")
 	// ErrHeld says that a hold forbids a removal.
 	ErrHeld = errors.New("on hold")
 	// ErrUnavailable says that the server of the database cannot be reached, or

@@ -31,11 +31,18 @@ func (s *Store) SetHold(ctx context.Context, repository string, h Hold) error {
 		if err := t.lockReference(repo, h.Reference); err != nil {
 			return orElse(err, ErrManifestUnknown)
 		}
-		_, err = t.exec(`INSERT INTO holds (repository_id, reference, reason, actor, created) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT (repository_id, reference) DO UPDATE SET reason = excluded.reason, actor = excluded.actor`,
-			repo, h.Reference, h.Reason, h.Actor, t.now)
-		return err
+		return t.insertHold(repo, h, t.now)
 	})
+}
+
+func (t *tx) insertHold(repo int64, h Hold, created int64) error {
+	_, err := t.exec(`INSERT INTO holds (repository_id, reference, reason, actor, created) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (repository_id, reference) DO UPDATE SET reason = excluded.reason, actor = excluded.actor`,
+		repo, h.Reference, h.Reason, h.Actor, created)
+	if err != nil {
+		return err
+	}
+	return t.changed(EntryHold, repo, h.Reference)
 }
 
 // lockReference locks the row of a tag, a manifest or a blob of a repository, or
@@ -69,6 +76,9 @@ func (s *Store) LiftHold(ctx context.Context, repository, reference string) erro
 		}
 		if n == 0 {
 			return ErrManifestUnknown
+		}
+		if err := t.changed(EntryHold, repo, reference); err != nil {
+			return err
 		}
 		after := t.after(t.options.Lease)
 		if err := t.enqueue(reviewManifest, repo, digest.Digest(reference), after); err != nil {

@@ -100,6 +100,9 @@ func (t *tx) consumeLeases(manifest int64) error {
 // ensureManifest returns the row of a manifest, which is created if missing.
 func (t *tx) ensureManifest(repo int64, p ManifestPut) (id int64, err error) {
 	m := p.Manifest
+	if err := t.changed(EntryManifest, repo, string(m.Digest)); err != nil {
+		return 0, err
+	}
 	err = t.get(`UPDATE manifests SET media_type = $3, artifact_type = $4 WHERE repository_id = $1 AND digest = $2 RETURNING id`,
 		[]any{repo, string(m.Digest), m.MediaType, m.ArtifactType}, []any{&id})
 	if !errors.Is(err, sql.ErrNoRows) {
@@ -348,6 +351,8 @@ func (t *tx) bury(repo, id int64, d digest.Digest, actor string) error {
 	if err := t.releaseHeld(repo, id, d); err != nil {
 		return err
 	}
-	_, err = t.exec(`DELETE FROM manifests WHERE id = $1`, id)
-	return err
+	if _, err := t.exec(`DELETE FROM manifests WHERE id = $1`, id); err != nil {
+		return err
+	}
+	return t.changed(EntryManifest, repo, string(d))
 }

@@ -10,10 +10,11 @@ import (
 // knownObject finds whatever refers to an object.
 const knownObject = `SELECT 1 WHERE EXISTS (SELECT 1 FROM blobs WHERE object_key = $1)
 	OR EXISTS (SELECT 1 FROM uploads WHERE object_key = $1)
-	OR EXISTS (SELECT 1 FROM trash WHERE object_key = $1)`
+	OR EXISTS (SELECT 1 FROM trash WHERE object_key = $1)
+	OR EXISTS (SELECT 1 FROM journals WHERE object_key = $1)`
 
 // UnknownObjects returns those of the given objects that nothing refers to: no
-// blob, no upload, not the trash.
+// blob, no upload, no journal, not the trash.
 func (s *Store) UnknownObjects(ctx context.Context, keys []string) (unknown []string, err error) {
 	var one int
 	for _, key := range keys {

@@ -33,15 +33,23 @@ func (s *Store) SaveRender(ctx context.Context, repository string, r Render) err
 		if held, err := t.holds(repo, r.Blob); err != nil || !held {
 			return orUnknown(err)
 		}
-		_, err = t.exec(`INSERT INTO renders (repository_id, derivation, manifest_id, blob, parameters, created)
-			VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (repository_id, derivation) DO NOTHING`,
-			repo, string(r.Derivation), artifact, string(r.Blob), r.Parameters, t.now)
-		if err != nil {
-			return err
-		}
-		// The image may have gone while it was rendered.
-		return t.enqueue(reviewManifest, repo, r.Artifact, t.after(s.options.Lease))
+		return t.insertRender(repo, artifact, r, t.now)
 	})
+}
+
+// insertRender records a render whose artifact is the given row.
+func (t *tx) insertRender(repo, artifact int64, r Render, created int64) error {
+	_, err := t.exec(`INSERT INTO renders (repository_id, derivation, manifest_id, blob, parameters, created)
+		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (repository_id, derivation) DO NOTHING`,
+		repo, string(r.Derivation), artifact, string(r.Blob), r.Parameters, created)
+	if err != nil {
+		return err
+	}
+	if err := t.changed(EntryRender, repo, string(r.Derivation)); err != nil {
+		return err
+	}
+	// The image may have gone while it was rendered.
+	return t.enqueue(reviewManifest, repo, r.Artifact, t.after(t.options.Lease))
 }
 
 // Render returns the render of a derivation. The error wraps

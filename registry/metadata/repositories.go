@@ -29,10 +29,13 @@ func (t *tx) ensureRepository(name string) (id int64, err error) {
 	if !errors.Is(err, ErrRepositoryUnknown) {
 		return id, err
 	}
-	if _, err = t.exec(`INSERT INTO repositories (name, created) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, name, t.now); err != nil {
+	if _, err := t.exec(`INSERT INTO repositories (name, created) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, name, t.now); err != nil {
 		return 0, err
 	}
-	return t.repository(name)
+	if id, err = t.repository(name); err != nil {
+		return 0, err
+	}
+	return id, t.changed(EntryRepository, id, "")
 }
 
 // Repositories returns the names of up to limit repositories that hold a

@@ -67,10 +67,14 @@ func (t *tx) addTag(repo int64, tag string, manifest int64, d digest.Digest, act
 	return t.tagEvent(repo, TagEvent{Tag: tag, Digest: d, Actor: actor})
 }
 
+// tagEvent notes that a tag was changed, in its history and for the journal.
 func (t *tx) tagEvent(repo int64, e TagEvent) error {
 	_, err := t.exec(`INSERT INTO tag_events (repository_id, tag, digest, previous, actor, at) VALUES ($1, $2, $3, $4, $5, $6)`,
 		repo, e.Tag, string(e.Digest), string(e.Previous), e.Actor, t.now)
-	return err
+	if err != nil {
+		return err
+	}
+	return t.changed(EntryTag, repo, e.Tag)
 }
 
 // deleteTag removes a tag, which must be locked.

@@ -70,6 +70,11 @@ func Run(t *testing.T, open Open) {
 		"EndpointIsForgottenUnlessRenewed":      testForgottenEndpoint,
 		"OutboxIsBounded":                       testTrimEvents,
 		"ConcurrentChangesAreToldAsCommitted":   testEventOrder,
+		"ChangesAreToldUntilTheyAreSaved":       testChanges,
+		"JournalsAreBounded":                    testBoundedChanges,
+		"OvertakenJournalIsRefused":             testOvertakenJournal,
+		"CompleteJournalStandsForThoseBefore":   testCompleteJournal,
+		"DatabaseIsRebuilt":                     testRebuild,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
