@@ -185,6 +185,7 @@ func rest(ctx context.Context, took time.Duration) {
 
 // review reviews until nothing is due.
 func (c *Collector) review(ctx context.Context, r *Result) error {
+	ctx = metadata.WithOrigin(ctx, metadata.Origin{Actor: collection})
 	var errs []error
 	for {
 		began := time.Now()
