@@ -15,6 +15,7 @@ import (
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/blobstore/frame"
 	"github.com/cloudlets/cloudlets/image"
+	"github.com/cloudlets/cloudlets/image/cloudlet"
 	"github.com/cloudlets/cloudlets/image/tarball"
 )
 
@@ -87,9 +88,9 @@ func (s *scout) visit(e *tarball.Entry) (io.Writer, error) {
 	if e.Path != image.ManifestPath || !e.IsRegular() {
 		return nil, nil
 	}
-	if e.Size > image.MaxManifestSize {
+	if e.Size > cloudlet.MaxManifestSize {
 		return nil, fmt.Errorf("the cloudlet manifest /%s has %d bytes, at most %d are allowed",
-			image.ManifestPath, e.Size, image.MaxManifestSize)
+			image.ManifestPath, e.Size, cloudlet.MaxManifestSize)
 	}
 	s.manifest.Reset() // a later entry of the same name wins, as in tar
 	return &s.manifest, nil

@@ -15,6 +15,7 @@ import (
 
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/image"
+	"github.com/cloudlets/cloudlets/image/cloudlet"
 )
 
 // PushOptions say what an image is called and runs on.
@@ -58,7 +59,7 @@ func (r *Repository) Push(ctx context.Context, tar io.Reader, o PushOptions) (oc
 func describe(l *layer, o PushOptions) (config []byte, annotations map[string]string, err error) {
 	arch := o.Arch
 	if len(l.manifest) > 0 {
-		m, err := image.ParseCloudletManifest(l.manifest)
+		m, err := cloudlet.ParseManifest(l.manifest)
 		if err != nil {
 			return nil, nil, fmt.Errorf("cloudlet manifest /%s: %w", image.ManifestPath, err)
 		}
@@ -81,7 +82,7 @@ func describe(l *layer, o PushOptions) (config []byte, annotations map[string]st
 
 // manifestAnnotations returns what the OCI manifest says of a cloudlet
 // manifest.
-func manifestAnnotations(m *image.CloudletManifest, raw []byte) (map[string]string, error) {
+func manifestAnnotations(m *cloudlet.Manifest, raw []byte) (map[string]string, error) {
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, raw); err != nil {
 		return nil, fmt.Errorf("cloudlet manifest: %w", err)
@@ -99,17 +100,13 @@ func manifestAnnotations(m *image.CloudletManifest, raw []byte) (map[string]stri
 	return annotations, nil
 }
 
-// ociArch returns OCI's word (Go's GOARCH) for an architecture.
+// ociArch returns OCI's word (Go's GOARCH) for an architecture; without one, that
+// of x86-64.
 func ociArch(arch string) string {
-	switch arch {
-	case "", "x86_64", "x86-64":
+	if arch == "" {
 		return "amd64"
-	case "aarch64":
-		return "arm64"
-	case "i386", "i486", "i586", "i686":
-		return "386"
 	}
-	return arch
+	return cloudlet.OCIArch(arch)
 }
 
 // pushBytes uploads a small blob.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/cloudlets/cloudlets/extent"
+	"github.com/cloudlets/cloudlets/image/cloudlet"
 )
 
 // digestBlobs opens blobs whose digest is their content.
@@ -49,7 +50,7 @@ func TestCloudletManifestIsReadFromTheRootfs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := ParseCloudletManifest(data)
+	again, err := cloudlet.ParseManifest(data)
 	if err != nil || again.Arch != m.Arch || string(again.Unknown["x-ours"]) != "[1,2]" {
 		t.Errorf("%s became %+v, %v", data, again, err)
 	}
@@ -64,17 +65,17 @@ func TestImageWithoutCloudletManifestHasTheEmptyOne(t *testing.T) {
 
 func TestBadCloudletManifestsAreRefused(t *testing.T) {
 	for spec, want := range map[string]string{
-		"f .cloudlet/manifest []":                                        "JSON object",
-		"f .cloudlet/manifest {":                                         "not valid",
-		"f .cloudlet/manifest":                                           "not valid",
-		`f .cloudlet/manifest {"name": 5}`:                               "name",
-		`f .cloudlet/manifest {"args": 5}`:                               "args",
-		`f .cloudlet/manifest {"templates": ["etc/x"]}`:                  "slash",
-		`f .cloudlet/manifest {"templates": ["/etc/../x"]}`:              `..`,
-		`f .cloudlet/manifest {"volatile": ["(?!/tmp)"]}`:                "look-ahead",
-		"f .cloudlet/manifest " + strings.Repeat(" ", MaxManifestSize+1): "limit",
-		"d .cloudlet/manifest":                                           "not a regular file",
-		"l .cloudlet/manifest manifest":                                  "symbolic links",
+		"f .cloudlet/manifest []":                                                 "JSON object",
+		"f .cloudlet/manifest {":                                                  "not valid",
+		"f .cloudlet/manifest":                                                    "not valid",
+		`f .cloudlet/manifest {"name": 5}`:                                        "name",
+		`f .cloudlet/manifest {"args": 5}`:                                        "args",
+		`f .cloudlet/manifest {"templates": ["etc/x"]}`:                           "^/",
+		`f .cloudlet/manifest {"templates": ["/etc/../x"]}`:                       `..`,
+		`f .cloudlet/manifest {"volatile": ["(?!/tmp"]}`:                          "missing )",
+		"f .cloudlet/manifest " + strings.Repeat(" ", cloudlet.MaxManifestSize+1): "limit",
+		"d .cloudlet/manifest":                                                    "not a regular file",
+		"l .cloudlet/manifest manifest":                                           "symbolic links",
 	} {
 		_, err := ReadCloudletManifest(t.Context(), mustMerge(t, layer(t, spec)), digestBlobs{})
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -86,19 +87,60 @@ func TestBadCloudletManifestsAreRefused(t *testing.T) {
 func TestVolatileFilesAreDropped(t *testing.T) {
 	tree := mustMerge(t, layer(t, "f tmp/a 1", "f tmp/d/b 1", "f var/run/c 1", "h var/keep var/run/c", "f var/running 1", "f etc/tmp/x 1"))
 	before := strings.Join(list(tree), " ")
-	m, err := ParseCloudletManifest([]byte(`{"volatile": ["/tmp/.*", "/var/run$"]}`))
+	m, err := cloudlet.ParseManifest([]byte(`{"volatile": ["/tmp/.*", "/var/run$"]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := strings.Join(list(DropVolatile(tree, m)), " ")
-	if want := "etc/ etc/tmp/ etc/tmp/x=1 tmp/ var/ var/keep=1 var/running=1"; got != want {
+	dropped, err := DropVolatile(tree, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(list(dropped), " ")
+	if want := "etc/ etc/tmp/ etc/tmp/x=1 tmp/ var/ var/keep=1 var/run/ var/run/c is var/keep var/running=1"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	if after := strings.Join(list(tree), " "); after != before {
 		t.Errorf("the tree that was given changed to %s", after)
 	}
-	if DropVolatile(tree, &CloudletManifest{}) != tree {
+	if same, err := DropVolatile(tree, &CloudletManifest{}); same != tree || err != nil {
 		t.Error("nothing is volatile, and the tree was copied")
+	}
+}
+
+func TestFilesAreSelectedByClass(t *testing.T) {
+	tree := mustMerge(t, layer(t, "f .cloudlet/manifest {}", "f etc/hostname 1", "f etc/hosts 1", "f tmp/a 1", "f var/log/apt/x 1", "f var/log/y 1", "f var/logs 1"))
+	m, err := cloudlet.ParseManifest([]byte(`{"templates": ["/etc/hostname"], "persistent": ["/var/log"], "volatile": ["/var/log/(?!apt).+", "/tmp/.+"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for only, want := range map[string][2]string{
+		"templates":                  {"/etc/hostname", "etc/ etc/hostname=1"},
+		"persistent":                 {"/var/log /var/log/apt /var/log/apt/x /var/log/y", "var/ var/log/ var/log/apt/ var/log/apt/x=1 var/log/y=1"},
+		"volatile":                   {"/tmp/a /var/log/y", "tmp/ tmp/a=1 var/ var/log/ var/log/y=1"},
+		"other":                      {"/.cloudlet /.cloudlet/manifest /etc /etc/hosts /tmp /var /var/logs", ".cloudlet/ .cloudlet/manifest={} etc/ etc/hosts=1 tmp/ var/ var/logs=1"},
+		"templates,persistent,other": {"/.cloudlet /.cloudlet/manifest /etc /etc/hostname /etc/hosts /tmp /var /var/log /var/log/apt /var/log/apt/x /var/logs", ""},
+	} {
+		selection, err := cloudlet.ParseOnly(only)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var paths []string
+		for s, err := range Select(tree, m, selection) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			paths = append(paths, s.Path)
+		}
+		if got := strings.Join(paths, " "); got != want[0] {
+			t.Errorf("%s: got  %s\nwant %s", only, got, want[0])
+		}
+		filtered, err := Filter(tree, m, selection)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(list(filtered), " "); want[1] != "" && got != want[1] {
+			t.Errorf("%s: the tree is %s\nwant %s", only, got, want[1])
+		}
 	}
 }
 
@@ -120,21 +162,4 @@ func TestTreesAreReadByManyAtOnce(t *testing.T) {
 			t.Errorf("%d files, want 6", n)
 		}
 	}
-}
-
-func FuzzParseCloudletManifest(f *testing.F) {
-	f.Add([]byte(sample))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		m, err := ParseCloudletManifest(data)
-		if err != nil {
-			return
-		}
-		again, err := json.Marshal(m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := ParseCloudletManifest(again); err != nil {
-			t.Fatalf("%s: %v", again, err)
-		}
-	})
 }

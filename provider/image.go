@@ -62,7 +62,7 @@ func (r *Renderer) rootfs(ctx context.Context, g *golden, volatile bool) (*image
 	if err != nil {
 		return nil, err
 	}
-	return image.DropVolatile(g.tree, m), nil
+	return image.DropVolatile(g.tree, m)
 }
 
 // treeMemory returns about how many bytes a tree occupies.

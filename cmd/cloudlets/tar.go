@@ -48,7 +48,9 @@ func saveTar(ctx context.Context, i *client.Image, output string, volatile bool)
 		if err != nil {
 			return err
 		}
-		tree = image.DropVolatile(tree, m)
+		if tree, err = image.DropVolatile(tree, m); err != nil {
+			return err
+		}
 	}
 	m, err := tar.Plan(ctx, tree)
 	if err != nil {
