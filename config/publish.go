@@ -11,8 +11,10 @@ import (
 // durationPattern is what time.ParseDuration takes, above zero.
 const durationPattern = `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`
 
-// schema is a JSON schema, as far as it is needed here
-// (https://json-schema.org/draft/2020-12/schema).
+// schemaDialect names the version of JSON schemas.
+const schemaDialect = "https://json-schema.org/draft/2020-12/schema"
+
+// schema is a JSON schema, as far as it is needed here.
 type schema struct {
 	Schema      string             `json:"$schema,omitempty"`
 	Title       string             `json:"title,omitempty"`
@@ -54,7 +56,7 @@ func schemaOf(fields []Field) *schema {
 // Schema returns the JSON schema of the file.
 func Schema() ([]byte, error) {
 	root := schemaOf(Fields())
-	root.Schema = "https://json-schema.org/draft/2020-12/schema"
+	root.Schema = schemaDialect
 	root.Title = "Configuration of cloudlets serve"
 	b, err := json.MarshalIndent(root, "", "  ")
 	return append(b, '\n'), err

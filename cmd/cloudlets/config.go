@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cloudlets/cloudlets/config"
+	"github.com/cloudlets/cloudlets/registry/access"
 )
 
 // configVariable names the configuration file in the environment.
@@ -14,8 +15,9 @@ const configVariable = "CLOUDLETS_CONFIG"
 
 // What `cloudlets config` prints.
 const (
-	configSchema  = "schema"
-	configExample = "example"
+	configSchema       = "schema"
+	configExample      = "example"
+	configAccessSchema = "access-schema"
 )
 
 func newConfig() *cobra.Command {
@@ -23,25 +25,25 @@ func newConfig() *cobra.Command {
 		Use:   "config WHAT",
 		Short: "Print what the server's configuration file may hold",
 		Long: `Print what the configuration file of cloudlets serve may hold. WHAT is schema,
-for its JSON schema, or example, for a file with every key at its default.`,
+for its JSON schema, example, for a file with every key at its default, or
+access-schema, for the JSON schema of the file that --access names.`,
 		Example: `  cloudlets config example > cloudlets.yaml
   cloudlets serve --config cloudlets.yaml`,
 		Args: exactly("WHAT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			out := cmd.OutOrStdout()
-			switch args[0] {
-			case configExample:
-				fmt.Fprint(out, config.Example())
-				return nil
-			case configSchema:
-				schema, err := config.Schema()
-				if err != nil {
-					return err
-				}
-				fmt.Fprint(out, string(schema))
-				return nil
+			describe, ok := map[string]func() ([]byte, error){
+				configExample:      func() ([]byte, error) { return []byte(config.Example()), nil },
+				configSchema:       config.Schema,
+				configAccessSchema: access.Schema,
+			}[args[0]]
+			if !ok {
+				return usageError{fmt.Errorf("expected %s, %s or %s, found %q", configSchema, configExample, configAccessSchema, args[0])}
 			}
-			return usageError{fmt.Errorf("expected %s or %s, found %q", configSchema, configExample, args[0])}
+			text, err := describe()
+			if err == nil {
+				_, err = cmd.OutOrStdout().Write(text)
+			}
+			return err
 		},
 	}
 }

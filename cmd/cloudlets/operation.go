@@ -142,7 +142,7 @@ func (o *operation) checks(st *store, data string) []metrics.Check {
 	return []metrics.Check{
 		{Name: "server", Run: func(context.Context) error {
 			if o.stopping.Load() {
-				return errors.New("the server is stopping")
+				return metrics.ErrStopping
 			}
 			return nil
 		}},

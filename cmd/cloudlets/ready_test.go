@@ -90,7 +90,7 @@ func TestReadyzTellsOfAnUnreachableDatabase(t *testing.T) {
 	if err := database.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	expectReady(t, admin, http.StatusServiceUnavailable, "metadata: ")
+	expectReady(t, admin, http.StatusServiceUnavailable, "metadata: cannot be reached")
 	if status, _ := fetch(t, admin+"/livez"); status != http.StatusOK {
 		t.Errorf("/livez answers %d", status)
 	}

@@ -28,117 +28,117 @@ const (
 // Config says who may do what. The zero value lets everybody do everything.
 type Config struct {
 	// Users is an htpasswd file with bcrypt hashes (htpasswd -B).
-	Users string `yaml:"users" json:"users,omitempty"`
+	Users string `yaml:"users" help:"htpasswd file with bcrypt hashes (htpasswd -B)" json:"users,omitempty"`
 	// Groups are names for several principals.
-	Groups map[string][]string `yaml:"groups" json:"groups,omitempty"`
+	Groups map[string][]string `yaml:"groups" help:"names for several principals" json:"groups,omitempty"`
 	// Rules give rights; what no rule gives is refused. Without any, whoever
 	// proves who they are may do everything.
-	Rules []Rule `yaml:"rules" json:"rules,omitempty"`
+	Rules []Rule `yaml:"rules" help:"rights; what no rule gives is refused" json:"rules,omitempty"`
 
 	// Realm is the URL of the token endpoint as clients see it; by default
 	// /token on the host that they ask.
-	Realm string `yaml:"realm" json:"realm,omitempty"`
+	Realm string `yaml:"realm" help:"URL of the token endpoint as clients see it; by default /token on the host that they ask" json:"realm,omitempty"`
 	// Service is what tokens must be for: their audience.
-	Service string `yaml:"service" json:"service,omitempty"`
+	Service string `yaml:"service" help:"what tokens must be for: their audience" json:"service,omitempty"`
 	// Issuer issues tokens; nil does not.
-	Issuer *Issuer `yaml:"issuer" json:"issuer,omitempty"`
+	Issuer *Issuer `yaml:"issuer" help:"issues tokens" json:"issuer,omitempty"`
 	// Trusted are those whose tokens are accepted too.
-	Trusted []TrustedIssuer `yaml:"trusted" json:"trusted,omitempty"`
+	Trusted []TrustedIssuer `yaml:"trusted" help:"others whose tokens are accepted" json:"trusted,omitempty"`
 
-	TLS TLS `yaml:"tls" json:"tls"`
+	TLS TLS `yaml:"tls" help:"what the registry proves itself with" json:"tls"`
 
-	Rates Rates `yaml:"rates" json:"rates"`
+	Rates Rates `yaml:"rates" help:"how often a client may ask" json:"rates"`
 	// Proxies are the networks (CIDR) of proxies that say in X-Forwarded-For
 	// whom they ask for.
-	Proxies []string `yaml:"proxies" json:"proxies,omitempty"`
+	Proxies []string `yaml:"proxies" help:"networks (CIDR) of proxies that say in X-Forwarded-For whom they ask for" json:"proxies,omitempty"`
 	// Quotas bound what is stored.
-	Quotas []Quota `yaml:"quotas" json:"quotas,omitempty"`
+	Quotas []Quota `yaml:"quotas" help:"how much may be stored" json:"quotas,omitempty"`
 	// Warnings are told to clients.
-	Warnings []Warning `yaml:"warnings" json:"warnings,omitempty"`
+	Warnings []Warning `yaml:"warnings" help:"texts that clients are shown" json:"warnings,omitempty"`
 }
 
 // Rule gives principals rights to repositories.
 type Rule struct {
 	// Repositories are patterns: * is any part of a name without a slash, and **
 	// between slashes is any number of parts.
-	Repositories []string `yaml:"repositories" json:"repositories"`
+	Repositories []string `yaml:"repositories" help:"patterns: * is any part of a name without a slash, ** between slashes any number of parts" json:"repositories"`
 	// Principals are user names, cert:NAME, ISSUER:SUBJECT, @group, where * is
 	// any text, or anonymous (everybody) or authenticated.
-	Principals []string `yaml:"principals" json:"principals"`
+	Principals []string `yaml:"principals" help:"user names, cert:NAME, ISSUER:SUBJECT, @group, where * is any text, or anonymous (everybody) or authenticated" json:"principals"`
 	// Actions are pull, push, delete, render, admin, or * for all of them.
-	Actions []string `yaml:"actions" json:"actions"`
+	Actions []string `yaml:"actions" help:"pull, push, delete, render, admin, or * for all of them" json:"actions"`
 }
 
 // Issuer issues tokens.
 type Issuer struct {
 	// Name is the claim iss.
-	Name string `yaml:"name" json:"name,omitempty"`
+	Name string `yaml:"name" help:"what it is called in the claim iss, or in the names of its principals" json:"name,omitempty"`
 	// Key is a file with a private key in PEM: ECDSA, Ed25519 or RSA.
-	Key string `yaml:"key" json:"key"`
+	Key string `yaml:"key" help:"PEM file with a private key" json:"key"`
 	// Lifetime is how long a token is good for: 1 minute to 24 hours.
-	Lifetime time.Duration `yaml:"lifetime" json:"lifetime,omitempty"`
+	Lifetime time.Duration `yaml:"lifetime" help:"how long a token is good for: 1m to 24h" json:"lifetime,omitempty"`
 }
 
 // TrustedIssuer is somebody else who issues tokens.
 type TrustedIssuer struct {
 	// Name is what the names of its principals begin with, before a colon.
-	Name string `yaml:"name" json:"name"`
+	Name string `yaml:"name" help:"what it is called in the claim iss, or in the names of its principals" json:"name"`
 	// Issuer is the claim iss.
-	Issuer string `yaml:"issuer" json:"issuer"`
+	Issuer string `yaml:"issuer" help:"the claim iss" json:"issuer"`
 	// Audience is what the claim aud must have; Config.Service by default.
-	Audience string `yaml:"audience" json:"audience,omitempty"`
+	Audience string `yaml:"audience" help:"what the claim aud must have; the service by default" json:"audience,omitempty"`
 	// JWKS is a file, or an https URL, with its public keys.
-	JWKS string `yaml:"jwks" json:"jwks"`
+	JWKS string `yaml:"jwks" help:"file, or https URL, with public keys" json:"jwks"`
 	// Refresh is how often a URL is read again.
-	Refresh time.Duration `yaml:"refresh" json:"refresh,omitempty"`
+	Refresh time.Duration `yaml:"refresh" help:"how often a URL is read again" json:"refresh,omitempty"`
 	// Authorizes believes the claim access of its tokens. Otherwise the rules
 	// decide what its principals may do.
-	Authorizes bool `yaml:"authorizes" json:"authorizes,omitempty"`
+	Authorizes bool `yaml:"authorizes" help:"believe the claim access of its tokens; otherwise the rules decide" json:"authorizes,omitempty"`
 }
 
 // TLS is what the registry proves itself with. Without Cert it serves plain HTTP.
 type TLS struct {
-	Cert string `yaml:"cert" json:"cert,omitempty"` // PEM file, the leaf first
-	Key  string `yaml:"key" json:"key,omitempty"`   // PEM file
+	Cert string `yaml:"cert" help:"PEM file with the certificate chain, the leaf first; without it plain HTTP is served" json:"cert,omitempty"` // PEM file, the leaf first
+	Key  string `yaml:"key" help:"PEM file with a private key" json:"key,omitempty"`                                                            // PEM file
 	// ClientCA is a PEM file of those who vouch for clients.
-	ClientCA string `yaml:"clientCa" json:"clientCa,omitempty"`
+	ClientCA string `yaml:"clientCa" help:"PEM file of those who vouch for clients" json:"clientCa,omitempty"`
 	// RequireClient refuses connections without a client certificate.
-	RequireClient bool `yaml:"requireClient" json:"requireClient,omitempty"`
+	RequireClient bool `yaml:"requireClient" help:"refuse connections without a client certificate" json:"requireClient,omitempty"`
 }
 
 // Rates bound how often a client asks.
 type Rates struct {
 	// Requests is for each principal, or address of somebody anonymous; zero is
 	// no bound.
-	Requests Rate `yaml:"requests" json:"requests"`
+	Requests Rate `yaml:"requests" help:"for each principal, or address of somebody anonymous" json:"requests"`
 	// Failures is how often an address may give a wrong password.
-	Failures Rate `yaml:"failures" json:"failures"`
+	Failures Rate `yaml:"failures" help:"how often an address may give a wrong password" json:"failures"`
 }
 
 // Rate is so many a second on average, and so many at once.
 type Rate struct {
-	PerSecond float64 `yaml:"perSecond" json:"perSecond,omitempty"`
-	Burst     int     `yaml:"burst" json:"burst,omitempty"`
+	PerSecond float64 `yaml:"perSecond" help:"on average" json:"perSecond,omitempty"`
+	Burst     int     `yaml:"burst" help:"at once" json:"burst,omitempty"`
 }
 
 // Quota bounds what the repositories below a prefix occupy together.
 type Quota struct {
 	// Prefix is whole parts of a name: golden is golden and golden/debian, and
 	// not goldener. Empty is every repository.
-	Prefix string `yaml:"prefix" json:"prefix"`
-	Bytes  int64  `yaml:"bytes" json:"bytes"`
+	Prefix string `yaml:"prefix" help:"whole parts of a name; empty is every repository" json:"prefix"`
+	Bytes  int64  `yaml:"bytes" help:"of all repositories below the prefix together" json:"bytes"`
 }
 
 // Warning is a text for those who ask for some manifests, such as that they will
 // be removed.
 type Warning struct {
 	// Repositories are patterns, as in rules.
-	Repositories []string `yaml:"repositories" json:"repositories"`
+	Repositories []string `yaml:"repositories" help:"patterns: * is any part of a name without a slash, ** between slashes any number of parts" json:"repositories"`
 	// Tags are patterns in which * is any text. Without any, whoever asks for
 	// anything of the repositories is told, by tag or digest.
-	Tags []string `yaml:"tags" json:"tags,omitempty"`
+	Tags []string `yaml:"tags" help:"patterns of tags that the text is for" json:"tags,omitempty"`
 	// Text is one line of ASCII.
-	Text string `yaml:"text" json:"text"`
+	Text string `yaml:"text" help:"what clients are shown" json:"text"`
 }
 
 // authenticates says whether there is a way to prove who one is.

@@ -2,8 +2,10 @@ package metrics
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -30,13 +32,35 @@ func (m *Metrics) Admin(checks ...Check) http.Handler {
 		for _, c := range checks {
 			if err := c.Run(ctx); err != nil {
 				m.log.WarnContext(ctx, "not ready", "check", c.Name, "error", err)
-				answer(w, http.StatusServiceUnavailable, fmt.Sprintf("%s: %v\n", c.Name, err))
+				answer(w, http.StatusServiceUnavailable, c.Name+": "+reason(err)+"\n")
 				return
 			}
 		}
 		answer(w, http.StatusOK, "ok\n")
 	})
 	return mux
+}
+
+// ErrStopping says that the server takes no new requests.
+var ErrStopping = errors.New("the server is stopping")
+
+// reason says what is wrong as far as no error says it: those may hold more than
+// whoever asks should know.
+func reason(err error) string {
+	var network *net.OpError
+	switch {
+	case errors.Is(err, ErrStopping):
+		return ErrStopping.Error()
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "no space left on device"
+	case errors.Is(err, syscall.EROFS):
+		return "the disk can only be read"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer within " + checkTimeout.String()
+	case errors.As(err, &network):
+		return "cannot be reached"
+	}
+	return "failed, the log says more"
 }
 
 func answer(w http.ResponseWriter, status int, text string) {

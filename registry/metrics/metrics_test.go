@@ -3,22 +3,27 @@ package metrics
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/cloudlets/cloudlets/blobstore"
+	"github.com/cloudlets/cloudlets/registry/metadata"
 )
 
 func newMetrics(log io.Writer) *Metrics {
@@ -202,27 +207,67 @@ func TestReadyzFailsWithItsChecks(t *testing.T) {
 	}
 }
 
-// queried are the names of metrics in the queries of the dashboard.
-var queried = regexp.MustCompile(`\b(cloudlets|go|process)_[a-z_]+`)
-
-func TestDashboardAsksForWhatThereIs(t *testing.T) {
-	dashboard, err := os.ReadFile("../../docs/grafana-dashboard.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !json.Valid(dashboard) {
-		t.Fatal("the dashboard is not JSON")
-	}
-	m := newMetrics(io.Discard)
-	m.Wrap(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/a", nil))
-	families := scrape(t, m)
-	names := queried.FindAllString(string(dashboard), -1)
-	if len(names) == 0 {
-		t.Error("the dashboard asks for nothing")
-	}
-	for _, name := range names {
-		if families[strings.TrimSuffix(name, "_bucket")] == nil {
-			t.Errorf("there is no metric %s", name)
+func TestReadyzNamesTheReasonAndNothingElse(t *testing.T) {
+	const secret = "password x"
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{ErrStopping, "the server is stopping"},
+		{fmt.Errorf(secret+": %w", syscall.ENOSPC), "no space left on device"},
+		{fmt.Errorf(secret+": %w", syscall.EROFS), "the disk can only be read"},
+		{fmt.Errorf(secret+": %w", context.DeadlineExceeded), "no answer within 5s"},
+		{&net.OpError{Op: "dial " + secret, Err: syscall.ECONNREFUSED}, "cannot be reached"},
+		{errors.New(secret), "failed, the log says more"},
+	} {
+		w := httptest.NewRecorder()
+		check := Check{Name: "part", Run: func(context.Context) error { return c.err }}
+		newMetrics(io.Discard).Admin(check).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+		if w.Code != http.StatusServiceUnavailable || w.Body.String() != "part: "+c.want+"\n" {
+			t.Errorf("%v: %d %s", c.err, w.Code, w.Body)
 		}
+	}
+}
+
+func TestDirectoryIsWritableOrSaysWhyNot(t *testing.T) {
+	dir := t.TempDir()
+	if err := Writable("disk", dir).Run(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("the check leaves %v, %v", left, err)
+	}
+	if err := Writable("disk", dir+"/absent").Run(t.Context()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an absent directory: %v", err)
+	}
+}
+
+func TestStateIsCountedNowAndThen(t *testing.T) {
+	m := newMetrics(io.Discard)
+	asked := 0
+	failure := errors.New("down")
+	m.WatchState(func(context.Context) (metadata.State, error) {
+		asked++
+		return metadata.State{
+			Blobs:     map[blobstore.Kind]metadata.Amount{blobstore.Whole: {Count: 2, Bytes: 30}},
+			Endpoints: []metadata.EndpointState{{Name: "ci", Pending: 4, Oldest: time.Minute}},
+		}, failure
+	})
+	if scrape(t, m)["cloudlets_blobs"] != nil {
+		t.Error("a store that does not answer is said to hold something")
+	}
+	failure = nil
+	for range 3 {
+		families := scrape(t, m)
+		for name, want := range map[string]float64{
+			"cloudlets_blobs": 2, "cloudlets_blob_bytes": 30, "cloudlets_events_pending": 4, "cloudlets_events_oldest_pending_seconds": 60, "cloudlets_uploads": 0,
+		} {
+			if f := families[name]; f == nil || f.GetMetric()[0].GetGauge().GetValue() != want {
+				t.Errorf("%s is %v, want %v", name, f, want)
+			}
+		}
+	}
+	if asked != 2 {
+		t.Errorf("the store was asked %d times, want once for its failure and once for all else", asked)
 	}
 }
