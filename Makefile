@@ -1,7 +1,7 @@
 # `make help` lists what can be made.
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help build demo test lint conformance bench fuzz crash clean tools debian
+.PHONY: help build container demo test lint conformance bench fuzz crash clean tools debian
 
 # Tools that are Go modules are installed here, so that nothing outside of the
 # checkout changes.
@@ -21,11 +21,14 @@ help: ## list what can be made
 build: ## the binary, bin/cloudlets
 	go build -trimpath -ldflags '-s -w' -o bin/cloudlets ./cmd/cloudlets
 
+container: build ## an image of the registry, with buildah: cloudlets
+	scripts/container
+
 demo: ## from nothing to a booted Debian, with times
 	@scripts/demo
 
 # The real parts that tests are run against.
-TEST_PACKAGES := acl attr busybox-static dosfstools e2fsprogs fdisk gdisk grub-common grub-efi-amd64-bin grub-pc-bin libarchive-tools \
+TEST_PACKAGES := acl attr buildah busybox-static ca-certificates dosfstools e2fsprogs fdisk gdisk grub-common grub-efi-amd64-bin grub-pc-bin libarchive-tools \
 	libcap2-bin mmdebstrap python3 python3-jsonschema mtools openssl ovmf podman postgresql qemu-system-x86 qemu-utils runc skopeo tar uidmap xz-utils zstd bzip2 gcc libc6-dev
 
 tools: ## what tests need: Debian packages, crane, regctl, versitygw

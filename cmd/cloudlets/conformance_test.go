@@ -38,15 +38,22 @@ func conformance(t *testing.T, suite string, args ...string) (conforms bool, out
 	return r.code == 0, r.stdout
 }
 
+// TestRegistryConforms runs the suite against both back ends.
 func TestRegistryConforms(t *testing.T) {
 	suite := buildConformance(t)
-	for _, profile := range []string{"1.1", "dev", "cloudlets"} {
-		t.Run(profile, func(t *testing.T) {
-			s := newServer(t)
-			if conforms, output := conformance(t, suite, "--url", "http://"+s.host, "--profile", profile); !conforms {
-				t.Errorf("%s", output)
-			}
-		})
+	for name, start := range map[string]func(*testing.T) *server{
+		"files":  func(t *testing.T) *server { return newServer(t) },
+		"bucket": func(t *testing.T) *server { return newNode(t, newBucket(t, "64m")).server },
+	} {
+		for _, profile := range []string{"1.1", "dev"} {
+			t.Run(name+"/"+profile, func(t *testing.T) {
+				s := start(t)
+				conforms, output := conformance(t, suite, "--url", "http://"+s.host, "--profile", profile)
+				if !conforms || !strings.Contains(output, " 0 failed, 0 skipped") {
+					t.Errorf("%s", output)
+				}
+			})
+		}
 	}
 }
 

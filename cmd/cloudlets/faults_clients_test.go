@@ -152,7 +152,7 @@ func (p *pusher) step() error {
 // enough for several parts.
 func (p *pusher) content() []byte {
 	size := 1 + p.rand.IntN(100<<p.rand.IntN(9))
-	if p.rand.IntN(100) == 0 {
+	if p.rand.IntN(200) == 0 {
 		size = 1<<20 + p.rand.IntN(12<<20)
 	}
 	b := make([]byte, size+8) // different from all others, in a repository

@@ -95,7 +95,7 @@ func besiege(t *testing.T, files, bucket func(testing.TB, string) *backEnd, atta
 			if n > 20 {
 				s.expiry = 15 * time.Second
 			}
-			size := fmt.Sprintf("%dm", 64+8*n)
+			size := fmt.Sprintf("%dm", 64+16*n)
 			s.node = newNode(t, open(t, size), "--upload-expiry", s.expiry.String(), "--orphan-interval", "2s")
 			s.begin()
 			attack(s, n)
@@ -128,7 +128,7 @@ func (s *siege) push(count *atomic.Int64, step func() error) {
 			continue
 		}
 		count.Add(1)
-		time.Sleep(rand.N(60 * time.Millisecond))
+		time.Sleep(rand.N(120 * time.Millisecond))
 	}
 }
 
