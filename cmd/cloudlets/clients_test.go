@@ -5,8 +5,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -61,23 +59,7 @@ func TestSkopeoCopiesImages(t *testing.T) {
 }
 
 func TestCraneReadsImages(t *testing.T) {
-	crane, err := filepath.Abs("../../.cache/bin/crane")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(crane); err != nil {
-		t.Fatalf("this test needs crane: run make tools (%v)", err)
-	}
-	run := func(args ...string) string {
-		t.Helper()
-		cmd := exec.CommandContext(t.Context(), crane, append([]string{"--insecure"}, args...)...)
-		cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("crane %s: %v\n%s", strings.Join(args, " "), err, out)
-		}
-		return string(out)
-	}
+	run := func(args ...string) string { return crane(t, args...) }
 	s := newServer(t)
 	d := ok(t, "push", writeTar(t, bootableRootfs(t)), s.ref("golden/small:1"))
 	if got := digest.FromString(run("manifest", s.ref("golden/small:1"))).String(); got != d {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -14,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +48,7 @@ type disturbance struct {
 // newFiles returns a back end of files and SQLite.
 func newFiles(t testing.TB, size string) *backEnd {
 	b := &backEnd{disk: newDisk(t, size), pause: 700 * time.Millisecond}
-	b.faults = []disturbance{b.fullDisk()}
+	b.faults = []disturbance{b.fullDisk(size)}
 	return b
 }
 
@@ -63,7 +63,7 @@ func newBucket(t testing.TB, size string) *backEnd {
 		env:    []string{"AWS_ACCESS_KEY_ID=" + s3test.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s3test.SecretKey},
 	}
 	b.db = openDB(t, "pgx", database.DSN())
-	b.faults = append(b.faults, disturbance{"PostgreSQL stopped", database.Stop, database.Restart}, b.fullDisk())
+	b.faults = append(b.faults, disturbance{"PostgreSQL stopped", database.Stop, database.Restart}, b.fullDisk(size))
 	for name, fault := range map[string]s3test.Fault{
 		"S3 answers 503": s3test.Busy, "S3 answers 500": s3test.Failing, "S3 is slow": s3test.Slow, "S3 cuts requests": s3test.CutIn,
 		"S3 cuts answers": s3test.CutOut, "S3 loses answers": s3test.LostOut,
@@ -131,39 +131,26 @@ func newDisk(t testing.TB, size string) string {
 	return dir
 }
 
-// fullDisk leaves next to no room on the disk.
-func (b *backEnd) fullDisk() disturbance {
-	path := filepath.Join(b.disk, "filler")
+// fullDisk takes the free room of the disk away, but for a little.
+func (b *backEnd) fullDisk(size string) disturbance {
+	resize := func(to string) error { return unix.Mount("tmpfs", b.disk, "tmpfs", unix.MS_REMOUNT, "size="+to) }
 	return disturbance{
 		name: "disk full",
 		begin: func() error {
-			f, err := os.Create(path)
-			if err != nil {
-				return err
-			}
-			defer f.Close()
-			// Most of it at once, the rest until servers were not quicker.
-			var filled int64
-			for _, left := range []int64{64 << 20, 8 << 20, 1 << 20, rand.Int64N(200_000)} {
+			var err error
+			for range 10 { // servers take of it meanwhile
 				var s unix.Statfs_t
-				if err := unix.Fstatfs(int(f.Fd()), &s); err != nil {
+				if err = unix.Statfs(b.disk, &s); err != nil {
 					return err
 				}
-				more := int64(s.Bavail)*s.Bsize - left
-				if more <= 0 {
-					continue
-				}
-				err := unix.Fallocate(int(f.Fd()), 0, filled, more)
-				if err != nil && !errors.Is(err, unix.ENOSPC) {
-					return err
-				}
-				if err == nil {
-					filled += more
+				used := int64(s.Blocks-s.Bfree) * s.Bsize
+				if err = resize(strconv.FormatInt(used+rand.Int64N(200_000), 10)); err == nil {
+					return nil
 				}
 			}
-			return nil
+			return err
 		},
-		end: func() error { return os.Remove(path) },
+		end: func() error { return resize(size) },
 	}
 }
 
