@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -86,7 +87,7 @@ func (r *moodyReceiver) told(repository string) (told []string) {
 // try sends a request to a registry that may be about to be killed, and returns
 // the status, or 0.
 func (s *server) try(method, path, mediaType, body string) int {
-	req, err := http.NewRequest(method, "http://"+s.host+path, strings.NewReader(body)) //nolint:noctx // it ends with the server
+	req, err := http.NewRequestWithContext(context.Background(), method, "http://"+s.host+path, strings.NewReader(body))
 	if err != nil {
 		return 0
 	}

@@ -79,7 +79,7 @@ func TestEveryChangeIsToldInOrderWhateverTheEndpointAnswers(t *testing.T) {
 func TestEndpointThatIsDownMissesNothing(t *testing.T) {
 	each(t, func(t *testing.T, meta *metadata.Store) {
 		well := listen(t, nil)
-		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once: an address where nobody listens
+		listener, err := net.Listen("tcp", "127.0.0.1:0") // closed at once: an address where nobody listens
 		if err != nil {
 			t.Fatal(err)
 		}
