@@ -20,14 +20,24 @@ type CloudletManifest = cloudlet.Manifest
 // ReadCloudletManifest returns the cloudlet manifest of a rootfs, or an empty one
 // where it has none. open gives the blobs that files are extents of.
 func ReadCloudletManifest(ctx context.Context, t *Tree, open extent.Opener) (*CloudletManifest, error) {
+	data, err := ReadManifestFile(ctx, t, open)
+	if err != nil || data == nil {
+		return &CloudletManifest{}, err
+	}
+	return cloudlet.ParseManifest(data)
+}
+
+// ReadManifestFile returns the cloudlet manifest of a rootfs as it was written, or
+// nil where it has none.
+func ReadManifestFile(ctx context.Context, t *Tree, open extent.Opener) ([]byte, error) {
 	if t.Lookup(ManifestPath) == nil {
-		return &CloudletManifest{}, nil
+		return nil, nil
 	}
 	data, err := readSmallFile(ctx, t, open, ManifestPath)
 	if err != nil {
 		return nil, fmt.Errorf("read the cloudlet manifest: %w", err)
 	}
-	return cloudlet.ParseManifest(data)
+	return data, nil
 }
 
 // readSmallFile returns the content of a regular file of at most cloudlet.MaxManifestSize.

@@ -11,6 +11,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cloudlets/cloudlets/blobstore"
+	"github.com/cloudlets/cloudlets/converter/disk"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
 	"github.com/cloudlets/cloudlets/registry/metadata"
@@ -63,6 +64,23 @@ func (r *Renderer) rootfs(ctx context.Context, g *golden, volatile bool) (*image
 		return nil, err
 	}
 	return image.DropVolatile(g.tree, m)
+}
+
+// refuseSecrets refuses arguments for an image that takes secret ones. All who
+// may pull the derived artifact could read them, and all who see its parameters
+// or its digest could guess at them.
+func (r *Renderer) refuseSecrets(ctx context.Context, g *golden, c disk.Config) error {
+	if len(c.Args) == 0 {
+		return nil
+	}
+	m, err := image.ReadCloudletManifest(ctx, g.tree, r.blobs)
+	if err != nil {
+		return unrenderable(err)
+	}
+	if m.HasSecrets() {
+		return badRequest("configuration: the image takes secret arguments, which a derived artifact would show to all who may pull it: leave out args")
+	}
+	return nil
 }
 
 // treeMemory returns about how many bytes a tree occupies.

@@ -290,6 +290,9 @@ func (r *Renderer) plan(ctx context.Context, repository string, req api.RenderRe
 		if err := json.Unmarshal(req.Config, &options.Config); err != nil {
 			return nil, nil, disk.Report{}, badRequest("configuration: %w", err)
 		}
+		if err := r.refuseSecrets(ctx, image, options.Config); err != nil {
+			return nil, nil, disk.Report{}, err
+		}
 	}
 	if req.Bootkit != nil {
 		kit, err := r.load(ctx, req.Bootkit.Repository, req.Bootkit.Digest)

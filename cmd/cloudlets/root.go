@@ -57,11 +57,15 @@ booted by digest.
 	flags.BoolVar(&g.json, "json", false, "print the result as JSON")
 	flags.BoolVarP(&g.quiet, "quiet", "q", false, "show no progress")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(), newConfig(), newGC(g), newFsck(g), newLogout(g), newExitCodes())
+	root.AddCommand(newServe(), newConfig(), newGC(g), newFsck(g), newLogout(g), newSpecs(), newExitCodes())
 	for _, cmd := range []*cobra.Command{
 		newPush(g),
 		newPull(g),
 		newTar(g),
+		newManifest(g),
+		newSchema(g),
+		newValidate(g),
+		newValidateArgs(g),
 		newRender(g),
 		newBoot(g),
 		newList(g),

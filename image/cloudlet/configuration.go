@@ -2,6 +2,7 @@ package cloudlet
 
 import (
 	_ "embed" // the schema
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -54,6 +55,9 @@ func (m *Manifest) configurationSchema() (object, error) {
 	}
 	return schema, nil
 }
+
+// HasSecrets reports whether the image takes secret arguments.
+func (m *Manifest) HasSecrets() bool { return m.args != nil && m.args.reachesSecret(m.args.root) }
 
 // ReadConfiguration reads a configuration as [Manifest.Configure] does.
 func (m *Manifest) ReadConfiguration(r io.Reader) (*Configuration, error) {
@@ -257,4 +261,17 @@ func members(value any) iter.Seq2[string, any] {
 			}
 		}
 	}
+}
+
+// CheckDefaults returns which defaults of the arguments are not valid.
+func (m *Manifest) CheckDefaults() Problems {
+	var problems Problems
+	_, err := m.Configure(nil)
+	if err == nil {
+		return nil
+	}
+	if !errors.As(err, &problems) {
+		return Problems{{Pointer: "/args", Rule: err.Error()}}
+	}
+	return slices.DeleteFunc(problems, func(p Problem) bool { return p.Rule == ruleMissing })
 }
