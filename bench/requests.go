@@ -54,9 +54,6 @@ func rates(ctx context.Context, s settings) (err error) {
 	if err := os.WriteFile(filepath.Join(files, "manifest"), img.manifest, 0o644); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(s.work, "head.lua"), []byte(`wrk.method = "HEAD"`), 0o600); err != nil {
-		return err
-	}
 	for _, w := range img.workloads() {
 		if err := w.measure(ctx, s, running); err != nil {
 			return err
@@ -133,7 +130,7 @@ func (w workload) measure(ctx context.Context, s settings, servers []*process) e
 			if path == "" {
 				continue
 			}
-			rate, err := requestRate(ctx, s, w.method, p.url(path))
+			rate, err := w.rate(ctx, p, path)
 			if err != nil {
 				return err
 			}
@@ -150,22 +147,29 @@ func (w workload) measure(ctx context.Context, s settings, servers []*process) e
 	return nil
 }
 
-var wrkRate = regexp.MustCompile(`Requests/sec: +([0-9.]+)`)
+var (
+	wrkRate   = regexp.MustCompile(`Requests/sec: +([0-9.]+)`)
+	wrkFailed = regexp.MustCompile(`Non-2xx|Socket errors`)
+)
 
-// requestRate returns how many requests a second are answered over 16
-// connections.
-func requestRate(ctx context.Context, s settings, method, url string) (float64, error) {
-	args := []string{"-t1", "-c16", fmt.Sprintf("-d%ds", wrkSeconds), "-H", "Accept: " + mediaTypeManifest}
-	if method == http.MethodHead {
-		args = append(args, "-s", filepath.Join(s.work, "head.lua"))
+// rate returns how many requests a second a server answers.
+func (w workload) rate(ctx context.Context, p *process, path string) (float64, error) {
+	if w.method == http.MethodHead {
+		return headRate(ctx, p.address, path)
 	}
-	out, err := run1(ctx, "wrk", append(args, url)...)
+	return getRate(ctx, p.url(path))
+}
+
+// getRate returns how many GET requests a second are answered over 16
+// connections.
+func getRate(ctx context.Context, url string) (float64, error) {
+	out, err := run1(ctx, "wrk", "-t1", "-c16", fmt.Sprintf("-d%ds", wrkSeconds), "-H", "Accept: "+mediaTypeManifest, url)
 	if err != nil {
 		return 0, err
 	}
 	found := wrkRate.FindStringSubmatch(out)
-	if found == nil || regexp.MustCompile(`Non-2xx|Socket errors`).MatchString(out) {
-		return 0, fmt.Errorf("%s %s is not answered as it should be: %s", method, url, out)
+	if found == nil || wrkFailed.MatchString(out) {
+		return 0, fmt.Errorf("GET %s is not answered as it should be: %s", url, out)
 	}
 	return strconv.ParseFloat(found[1], 64)
 }
