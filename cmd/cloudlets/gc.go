@@ -71,7 +71,7 @@ func newCollector(st *store, c gc.Config, policyFile string) (*gc.Collector, err
 	if c.Policy, err = readPolicy(policyFile); err != nil {
 		return nil, err
 	}
-	c.Metadata, c.Objects = st.meta, st.blobs.Driver()
+	c.Metadata, c.Objects, c.Blobs = st.meta, st.blobs.Driver(), st.blobs
 	return gc.New(c)
 }
 
@@ -103,7 +103,7 @@ func printCollection(w io.Writer, r gc.Result, dry bool) {
 	}{
 		{r.Tags, "tags"}, {r.Uploads, "expired uploads"}, {r.Reviewed.Manifests, "manifests"},
 		{r.Reviewed.Links, "blobs, out of their repository"}, {r.Reviewed.Blobs, "blobs, to the trash"},
-		{r.Orphans, "orphaned objects, to the trash"}, {r.Removed, "objects, out of the trash"},
+		{r.Repacked.Packs, "packs that are mostly unread, for what is read of them,"}, {r.Orphans, "orphaned objects, to the trash"}, {r.Removed, "objects, out of the trash"},
 	} {
 		fmt.Fprintf(w, "%8d %s %s\n", line.n, line.what, done)
 	}

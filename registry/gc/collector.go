@@ -39,7 +39,9 @@ type Objects interface {
 type Config struct {
 	Metadata *metadata.Store
 	Objects  Objects
-	Policy   Policy
+	// Blobs are what packs are rewritten in; nil leaves them as they are.
+	Blobs  *blobstore.Store
+	Policy Policy
 	// OrphanInterval is how often Run searches for orphans; zero is a week.
 	OrphanInterval time.Duration
 	Log            *slog.Logger // nil is slog.Default
@@ -52,6 +54,7 @@ type Config struct {
 type Collector struct {
 	meta    *metadata.Store
 	objects Objects
+	blobs   *blobstore.Store
 	policy  atomic.Pointer[Policy]
 	log     *slog.Logger
 
@@ -76,7 +79,7 @@ func New(c Config) (*Collector, error) {
 	if c.Observe == nil {
 		c.Observe = func(Result) {}
 	}
-	collector := &Collector{meta: c.Metadata, objects: c.Objects, log: c.Log, orphanInterval: c.OrphanInterval, observe: c.Observe}
+	collector := &Collector{meta: c.Metadata, objects: c.Objects, blobs: c.Blobs, log: c.Log, orphanInterval: c.OrphanInterval, observe: c.Observe}
 	collector.SetPolicy(c.Policy)
 	return collector, nil
 }
@@ -98,13 +101,14 @@ type Result struct {
 	Orphans  int               `json:"orphans"`  // objects put in the trash
 	Removed  int               `json:"removed"`  // objects
 	Freed    int64             `json:"freed"`    // bytes of the blobs that these were
+	Repacked Repacked          `json:"repacked"` // packs that little was read of
 }
 
 // idle says whether there was nothing to do.
 func (r Result) idle() bool { return r == Result{} }
 
 // Collect does all that is due once: retention, expiry, reviews, the sweep of
-// the trash, and the search for orphans.
+// the trash, the rewriting of packs, and the search for orphans.
 func (c *Collector) Collect(ctx context.Context) (Result, error) {
 	var r Result
 	var err error
@@ -112,6 +116,9 @@ func (c *Collector) Collect(ctx context.Context) (Result, error) {
 		return r, err
 	}
 	if err := c.pass(ctx, &r); err != nil {
+		return r, err
+	}
+	if r.Repacked, err = c.Repack(ctx); err != nil {
 		return r, err
 	}
 	r.Orphans, err = c.FindOrphans(ctx)
@@ -131,6 +138,9 @@ func (c *Collector) Plan(ctx context.Context) (Result, error) {
 	}
 	if r.Reviewed, err = c.meta.ReviewDry(ctx, c.keepUntagged); err != nil {
 		return r, fmt.Errorf("plan collection: %w", err)
+	}
+	if r.Repacked, err = c.PlanRepack(ctx); err != nil {
+		return r, err
 	}
 	due, err := c.meta.DueTrash(ctx, maxPlanned)
 	r.Removed = len(due)

@@ -36,7 +36,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 					}
 				})
 			}
-			for _, what := range []string{"push", "index", "render", "delete tag", "delete manifest", "loose blob", "hold", "undelete", "push refused"} {
+			for _, what := range []string{"push", "index", "render", "delete tag", "delete manifest", "loose blob", "hold", "undelete", "push refused", "frames", "repack"} {
 				if happened[what] == 0 {
 					t.Errorf("no %s ever happened: the test is of no use", what)
 				}
@@ -53,8 +53,10 @@ func (w *world) turn() {
 	switch n := w.rand.IntN(100); {
 	case n < 40:
 		w.step()
-	case n < 52:
+	case n < 50:
 		w.pushImage()
+	case n < 52:
+		w.pushFrames()
 	case n < 56:
 		w.render()
 	case n < 59:

@@ -37,7 +37,8 @@ func (c *Collector) Run(ctx context.Context) {
 			c.log.ErrorContext(ctx, "garbage collection failed, trying again later", "error", err)
 		case !r.idle():
 			c.log.InfoContext(ctx, "garbage collected", "tags", r.Tags, "uploads", r.Uploads, "manifests", r.Reviewed.Manifests,
-				"blobs", r.Reviewed.Blobs, "bytes", r.Reviewed.Bytes, "orphans", r.Orphans, "objects_removed", r.Removed)
+				"blobs", r.Reviewed.Blobs, "bytes", r.Reviewed.Bytes, "orphans", r.Orphans, "objects_removed", r.Removed,
+				"packs_rewritten", r.Repacked.Packs, "packs_bytes", r.Repacked.Bytes)
 			pause = shortest
 			continue
 		}
@@ -58,6 +59,14 @@ func (c *Collector) once(ctx context.Context) (r Result, err error) {
 	}
 	if err := c.pass(ctx, &r); err != nil {
 		return r, err
+	}
+	if mine, err = c.meta.ClaimDuty(ctx, "repack", repackInterval); err != nil {
+		return r, err
+	}
+	if mine {
+		if r.Repacked, err = c.Repack(ctx); err != nil {
+			return r, err
+		}
 	}
 	if mine, err = c.meta.ClaimDuty(ctx, "orphans", c.orphanInterval); err != nil || !mine {
 		return r, err

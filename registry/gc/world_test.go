@@ -119,7 +119,7 @@ func newWorld(t testing.TB, engine func(testing.TB, metadata.Options) *metadata.
 	if w.blobs, err = blobstore.New(w.memory, w.meta); err != nil {
 		t.Fatal(err)
 	}
-	w.gc, err = New(Config{Metadata: w.meta, Objects: w.memory, Policy: policy, Log: slog.New(slog.DiscardHandler)})
+	w.gc, err = New(Config{Metadata: w.meta, Objects: w.memory, Blobs: w.blobs, Policy: policy, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,6 +260,37 @@ func (w *world) pushImage() {
 	})
 }
 
+// pushFrames pushes an image of a layer that reads little of a blob which no
+// manifest refers to, as a push of frames leaves it once elder layers are gone.
+func (w *world) pushFrames() {
+	repository, tag := w.repository(), w.tag()
+	content := fmt.Appendf(nil, "frames %d", w.rand.IntN(1000))
+	w.start("frames", func(yield func(error) bool) {
+		d, err := w.pushBlob(repository, content, yield)
+		if err == io.ErrClosedPipe {
+			return
+		}
+		var m *extent.Map
+		if err == nil {
+			m, err = w.derive([]metadata.Reference{{Digest: d, Kind: metadata.RefLayer}}, 0)
+		}
+		if err != nil || !yield(nil) {
+			yield(err)
+			return
+		}
+		record, err := w.blobs.SealMap(w.ctx, m, "", nil)
+		if err != nil || !yield(nil) {
+			yield(err)
+			return
+		}
+		if record, err = w.meta.CommitBlob(w.ctx, repository, record, nil); err != nil || !yield(nil) {
+			yield(err)
+			return
+		}
+		yield(w.put(repository, []metadata.Reference{{Digest: record.Digest, Kind: metadata.RefLayer}}, "", tag))
+	})
+}
+
 // pushIndex puts an index of manifests that were acknowledged.
 func (w *world) pushIndex() {
 	m, ok := w.pick()
@@ -363,7 +394,7 @@ func (w *world) derive(layers []metadata.Reference, salt int) (*extent.Map, erro
 		if err != nil {
 			return nil, err
 		}
-		b.Source(extent.Digest(l.Digest), 0, r.Size)
+		b.Source(extent.Digest(l.Digest), 1, r.Size*int64(salt+1)/4) // of some little, so that they are rewritten
 	}
 	m, err := b.Build()
 	if err != nil {
@@ -511,7 +542,18 @@ func (w *world) collect() {
 	defer func() { w.memory.failRemove = nil }()
 	limit := 1 + w.rand.IntN(5)
 	var err error
-	switch w.rand.IntN(7) {
+	switch w.rand.IntN(8) {
+	case 7:
+		var done Repacked
+		if crash == 1 { // before anything is committed
+			_, err = w.gc.eachPack(ctx, func(old blobstore.Record, maps []blobstore.Record) error {
+				_, err := w.blobs.Repack(ctx, old, maps)
+				return err
+			})
+			break
+		}
+		done, err = w.gc.Repack(ctx)
+		w.done["repack"] += done.Packs
 	case 0:
 		_, err = w.meta.ExpireUploads(ctx, limit)
 	case 1:
