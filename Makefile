@@ -52,8 +52,9 @@ TIMEOUT ?= 60m
 test: debian ## everything, against real parts
 	CLOUDLETS_TEST_CLIENTS=$(CACHE)/bin CGO_ENABLED=1 go test -race -p 2 -timeout $(TIMEOUT) ./...
 
-crash: debian ## 200 kills of server and client at random moments
-	CLOUDLETS_CRASHES=200 go test -count=1 -timeout $(TIMEOUT) -run 'Kill|Crash' ./cmd/cloudlets
+crash: debian ## 200 kills of server and client at random moments, with faults around them; the log is .cache/faults.txt
+	CLOUDLETS_CRASHES=200 CLOUDLETS_FAULT_LOG=$(CACHE)/faults.txt \
+		go test -count=1 -timeout 2h -run 'Kill|Crash|Faults|TwoNodes' ./cmd/cloudlets
 
 lint: ## formatting, vet and golangci-lint
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these files"; exit 1; }
@@ -61,8 +62,8 @@ lint: ## formatting, vet and golangci-lint
 	@test -x $(CACHE)/bin/golangci-lint || GOBIN=$(CACHE)/bin go install $(GOLANGCI_LINT)
 	golangci-lint run --allow-parallel-runners
 
-conformance: build ## the distribution spec, against our registry
-	scripts/conformance cloudlets
+conformance: build ## the distribution spec, against our registry on both back ends
+	scripts/conformance cloudlets cloudlets-bucket
 
 # Measurements are chosen by name: make bench BENCH=registry-rates
 BENCH ?= .

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"encoding/json"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -119,6 +120,30 @@ func FuzzManifest(f *testing.F) {
 			if !specDigest.MatchString(string(r.Digest)) {
 				t.Errorf("a reference to %q", r.Digest)
 			}
+		}
+	})
+}
+
+func FuzzQuery(f *testing.F) {
+	for _, s := range []string{"n=5&last=a", "n=-1", "n=99999999999999999999", "last=%00", "n=&last=", "digest=sha256:x", "digest-algorithm=sha512", ";", "%zz"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		q, err := url.ParseQuery(s)
+		if err != nil {
+			return
+		}
+		if p, err := parsePage(q); err == nil && (p.n < 0 || p.n > maxPage) {
+			t.Errorf("%q is a page of %d entries", s, p.n)
+		}
+		if id, err := parseEventID(q.Get("last")); err == nil && (id < 0 || id == 0 && q.Get("last") != "") {
+			t.Errorf("%q goes on after %d", s, id)
+		}
+		if d, err := parseDigest(q.Get("digest")); err == nil && d.Validate() != nil {
+			t.Errorf("%q has the digest %q", s, d)
+		}
+		if a, err := parseAlgorithm(q.Get("digest-algorithm")); err == nil && !a.Available() {
+			t.Errorf("%q has the algorithm %q", s, a)
 		}
 	})
 }

@@ -134,7 +134,7 @@ func TestLoserOfPatchIsToldTheRange(t *testing.T) {
 			if winner < 0 || answers[1-winner].status == 202 {
 				t.Fatalf("round %d: got %d and %d", round, answers[0].status, answers[1].status)
 			}
-			content := append(first, chunks[winner]...)
+			content := slices.Concat(first, chunks[winner])
 			answers[1-winner].want(t, 416).wantHeader(t, "Range", fmt.Sprintf("0-%d", len(content)-1))
 			d := digest.FromBytes(content)
 			do(t, nodes[1-winner].url, "PUT", withDigest(at, d), nil).want(t, 201)

@@ -407,7 +407,8 @@ func received(err error) error {
 // giveUp cancels an upload that cannot go on because of err, and returns it.
 func (s *Server) giveUp(ctx context.Context, u *metadata.Upload, err error) error {
 	if errors.Is(err, blobstore.ErrNotFound) && s.rivalled(ctx, u) {
-		return fmt.Errorf("%w: %v", metadata.ErrConflict, err)
+		// Not wrapped: to the client it is a conflict, and nothing that is missing.
+		return fmt.Errorf("%w: %s", metadata.ErrConflict, err.Error())
 	}
 	return errors.Join(lost(err), s.cancel(ctx, u))
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -21,16 +22,18 @@ func newContainers(t testing.TB) *containers {
 	return &containers{t: t, store: []string{"--root", filepath.Join(dir, "root"), "--runroot", filepath.Join(dir, "run"), "--storage-driver", "vfs"}}
 }
 
+// podmanFlags run containers where there is no systemd.
+var podmanFlags = []string{"--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "none"}
+
 func (c *containers) buildah(args ...string) string {
 	c.t.Helper()
-	return strings.TrimSpace(tool(c.t, "buildah", append(c.store[:len(c.store):len(c.store)], args...)...))
+	return strings.TrimSpace(tool(c.t, "buildah", slices.Concat(c.store, args)...))
 }
 
 func (c *containers) podman(args ...string) string {
 	c.t.Helper()
 	find(c.t, "runc")
-	flags := append(c.store[:len(c.store):len(c.store)], "--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "none")
-	return tool(c.t, "podman", append(flags, args...)...)
+	return tool(c.t, "podman", slices.Concat(c.store, podmanFlags, args)...)
 }
 
 // run runs an image as far as a machine without privileges allows.
@@ -56,9 +59,9 @@ func TestContainerServes(t *testing.T) {
 	}
 	id := strings.TrimSpace(c.run("-d", image))
 	t.Cleanup(func() { c.podman("rm", "-f", id) })
-	inside := append(c.store[:len(c.store):len(c.store)], "--runtime", "runc", "--cgroup-manager", "cgroupfs", "exec", id, "/cloudlets")
+	inside := slices.Concat(c.store, podmanFlags, []string{"exec", id, "/cloudlets", "ls", "127.0.0.1:5000"})
 	eventually(t, "the container serves", func() bool {
-		_, err := try(t, "podman", append(inside, "ls", "127.0.0.1:5000")...)
+		_, err := try(t, "podman", inside...)
 		return err == nil
 	})
 }

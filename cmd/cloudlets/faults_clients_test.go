@@ -88,7 +88,7 @@ func (c *caller) want(status int, method, path string, header map[string]string,
 		return a, errUnavailable
 	}
 	if err == nil && a.status != status {
-		c.ledger.breach("%s %s: got %d %s, want %d", method, path, a.status, a.body, status)
+		c.ledger.breachf("%s %s: got %d %s, want %d", method, path, a.status, a.body, status)
 		err = errUnavailable
 	}
 	return a, err
@@ -345,7 +345,7 @@ func (p *pusher) breakOff() error {
 		_, err = p.call(http.MethodPost, "/v2/"+p.repo+"/blobs/uploads/?digest="+string(digest.FromBytes(content)), nil, broken{half})
 	}
 	if err == nil {
-		p.ledger.breach("a request that broke off was answered")
+		p.ledger.breachf("a request that broke off was answered")
 	}
 	return nil
 }

@@ -105,8 +105,8 @@ func (l *ledger) choose() (path string, ok bool) {
 	return l.paths[rand.N(n)], true
 }
 
-// breach notes a promise that was broken.
-func (l *ledger) breach(format string, args ...any) {
+// breachf notes a promise that was broken.
+func (l *ledger) breachf(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.broken = append(l.broken, fmt.Sprintf(format, args...))
@@ -118,7 +118,7 @@ func (l *ledger) failed(what string, status int, body string) {
 	l.failures[status]++
 	l.mu.Unlock()
 	if l.strict {
-		l.breach("%s: %d %s, although nothing but the server was killed", what, status, body)
+		l.breachf("%s: %d %s, although nothing but the server was killed", what, status, body)
 	}
 }
 
@@ -188,7 +188,7 @@ func (c *caller) pull(path string) (digest.Digest, error) {
 	case err != nil:
 		return "", fmt.Errorf("%w: %w", errUnavailable, err)
 	case resp.StatusCode != http.StatusOK:
-		c.ledger.breach("GET %s: %d %s", path, resp.StatusCode, &start)
+		c.ledger.breachf("GET %s: %d %s", path, resp.StatusCode, &start)
 		return "", errUnavailable
 	}
 	return hash.Digest(), nil

@@ -63,7 +63,7 @@ func (c *chunked) send() error {
 		if a.status != http.StatusAccepted {
 			c.ending = c.ending || c.stale(c.touched)
 			if !c.ending && a.status != http.StatusRequestedRangeNotSatisfiable {
-				c.ledger.breach("PATCH %s: %d %s", c.at, a.status, a.body)
+				c.ledger.breachf("PATCH %s: %d %s", c.at, a.status, a.body)
 			}
 			return errUnavailable
 		}
@@ -77,7 +77,7 @@ func (c *chunked) send() error {
 	}
 	if a.status != http.StatusCreated {
 		if !c.stale(c.touched) && !again {
-			c.ledger.breach("PUT %s: %d %s", c.at, a.status, a.body)
+			c.ledger.breachf("PUT %s: %d %s", c.at, a.status, a.body)
 		}
 		return errUnavailable
 	}
@@ -97,14 +97,14 @@ func (c *chunked) status() (ended, lost bool) {
 	last, ok := strings.CutPrefix(a.header.Get("Range"), "0-")
 	n, err := strconv.Atoi(last)
 	if a.status != http.StatusNoContent || !ok || err != nil {
-		c.ledger.breach("GET %s: %d %v %s", c.at, a.status, a.header, a.body)
+		c.ledger.breachf("GET %s: %d %v %s", c.at, a.status, a.header, a.body)
 		return false, true
 	}
 	if n > 0 {
 		n++
 	}
 	if n < c.offset || n > c.sent {
-		c.ledger.breach("GET %s: %d bytes are there, of %d %d were acknowledged", c.at, n, c.sent, c.offset)
+		c.ledger.breachf("GET %s: %d bytes are there, of %d %d were acknowledged", c.at, n, c.sent, c.offset)
 		return false, true
 	}
 	c.offset = n
@@ -114,7 +114,7 @@ func (c *chunked) status() (ended, lost bool) {
 // gone looks what became of an upload that is not there any more.
 func (c *chunked) gone(a answer) (ended, lost bool) {
 	if !c.ending && !c.stale(c.touched) {
-		c.ledger.breach("GET %s: %d %s, although it was acknowledged %v ago", c.at, a.status, a.body, time.Since(c.touched))
+		c.ledger.breachf("GET %s: %d %s, although it was acknowledged %v ago", c.at, a.status, a.body, time.Since(c.touched))
 		return false, true
 	}
 	a, err := c.call(http.MethodHead, c.blobPath(c.digest), nil, nil)

@@ -2,6 +2,8 @@ package access
 
 import (
 	"net/http"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,6 +75,38 @@ func FuzzScope(f *testing.F) {
 			if err != nil || again.String() != scope.String() || scope.Type == "" || scope.Name == "" {
 				t.Errorf("%q reads as %+v, which reads as %+v, %v", text, scope, again, err)
 			}
+		}
+	})
+}
+
+func FuzzForwarded(f *testing.F) {
+	for _, s := range []string{"10.0.0.1", "10.0.0.1, 192.0.2.7", "::1", "fe80::1%eth0", "x, 10.0.0.2", ",,", "[::1]:80"} {
+		f.Add("10.0.0.9:1", s)
+		f.Add("[2001:db8::9]:1", s)
+		f.Add("192.0.2.1:1", s)
+	}
+	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}
+	f.Fuzz(func(t *testing.T, remote, forwarded string) {
+		r := &http.Request{RemoteAddr: remote, Header: http.Header{"X-Forwarded-For": {forwarded}}}
+		got := clientAddress(r, proxies)
+		peer, err := netip.ParseAddrPort(remote)
+		if err != nil {
+			return
+		}
+		trusted := slices.ContainsFunc(proxies, func(n netip.Prefix) bool { return n.Contains(peer.Addr().Unmap()) })
+		if alone := clientAddress(&http.Request{RemoteAddr: remote}, proxies); !trusted && got != alone {
+			t.Errorf("%s says that it is %s by %q", remote, got, forwarded)
+		}
+	})
+}
+
+func FuzzKeySet(f *testing.F) {
+	f.Add([]byte(`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","alg":"EdDSA","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`))
+	f.Add([]byte(`{"keys":[]}`))
+	f.Add([]byte(`{"keys":[{"kty":"oct","k":"AA"}]}`))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if _, err := parseKeySet(content); err != nil && err.Error() == "" {
+			t.Error("an error without words")
 		}
 	})
 }
