@@ -20,6 +20,13 @@ const (
 	AnnotationFramesSize   = "org.cloudlets.frames.size"
 	AnnotationFramesDigest = "org.cloudlets.frames.digest"
 
+	// On the manifest of a version that was committed: the digests of the
+	// versions it was made from, separated by commas, the one it replaces
+	// first; why, and by whom. When is org.opencontainers.image.created.
+	AnnotationParents   = "org.cloudlets.version.parents"
+	AnnotationMessage   = "org.cloudlets.version.message"
+	AnnotationCommitter = "org.cloudlets.version.committer"
+
 	// On a derived artifact's manifest: the derivation key, and what it is the
 	// digest of as JSON.
 	AnnotationDerivation = "org.cloudlets.render.derivation"

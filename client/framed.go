@@ -159,21 +159,31 @@ func (l *framedLayer) prefetch(ctx context.Context, extents []extent.Extent) err
 	if bits == nil {
 		return nil
 	}
-	at := l.repo.extension(api.ComponentLayers, l.descriptor.Digest.String(), "frames")
+	body, err := l.repo.postWanted(ctx, l.descriptor, bits)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return l.readFrames(body, bits)
+}
+
+// postWanted asks for the frames of a layer whose bits are set.
+func (r *Repository) postWanted(ctx context.Context, d ocispec.Descriptor, bits []byte) (io.ReadCloser, error) {
+	at := r.extension(api.ComponentLayers, d.Digest.String(), "frames")
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at, bytes.NewReader(bits))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/octet-stream")
-	resp, err := l.repo.do(req, pull)
+	resp, err := r.do(req, pull)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return answerError(resp)
+		defer resp.Body.Close()
+		return nil, answerError(resp)
 	}
-	return l.readFrames(resp.Body, bits)
+	return resp.Body, nil
 }
 
 // missing returns a bit for each frame that holds some of the extents and is not

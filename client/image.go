@@ -13,6 +13,7 @@ import (
 
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
+	"github.com/cloudlets/cloudlets/image/cloudlet"
 	"github.com/cloudlets/cloudlets/image/tarball"
 )
 
@@ -67,7 +68,7 @@ func (i *Image) Close() error {
 
 // CloudletManifest reads the cloudlet manifest in the rootfs. It is empty where
 // there is none.
-func (i *Image) CloudletManifest(ctx context.Context) (*image.CloudletManifest, error) {
+func (i *Image) CloudletManifest(ctx context.Context) (*cloudlet.Manifest, error) {
 	return image.ReadCloudletManifest(ctx, i.Tree, i)
 }
 
@@ -171,13 +172,11 @@ type sizedFile struct {
 
 func (f sizedFile) Size() int64 { return f.size }
 
-// localLayer stands for the digest of a tar that nobody has hashed.
-const localLayer extent.Digest = "local"
-
 // newLocalImage returns the image in one tar. The closers are closed with it.
 func newLocalImage(name string, tar layerContent, closers ...io.Closer) (*Image, error) {
-	i := &Image{Name: name, layers: map[extent.Digest]layerContent{localLayer: tar}, closers: closers}
-	tree, err := image.Merge([]image.Layer{{Digest: localLayer, Tar: tar, Size: tar.Size()}})
+	local := extent.Digest("local:" + name) // stands for the digest of a tar that nobody has hashed
+	i := &Image{Name: name, layers: map[extent.Digest]layerContent{local: tar}, closers: closers}
+	tree, err := image.Merge([]image.Layer{{Digest: local, Tar: tar, Size: tar.Size()}})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), i.Close())
 	}

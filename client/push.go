@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -26,6 +27,9 @@ type PushOptions struct {
 	// ArtifactType makes something else than an image of the tar:
 	// api.ArtifactBootKit.
 	ArtifactType string
+	// Annotations are put on the manifest, besides those that follow from the
+	// cloudlet manifest and in their place.
+	Annotations map[string]string
 }
 
 // Push makes an image of a rootfs tar, pushes it to the repository and tags it
@@ -36,10 +40,16 @@ func (r *Repository) Push(ctx context.Context, tar io.Reader, o PushOptions) (oc
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
+	return r.pushLayerAsImage(ctx, l, o)
+}
+
+// pushLayerAsImage pushes the image of one layer, which the repository holds.
+func (r *Repository) pushLayerAsImage(ctx context.Context, l *layer, o PushOptions) (ocispec.Descriptor, error) {
 	config, annotations, err := describe(l, o)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
+	maps.Copy(annotations, o.Annotations)
 	configDescriptor, err := r.pushBytes(ctx, ocispec.MediaTypeImageConfig, config)
 	if err != nil {
 		return ocispec.Descriptor{}, fmt.Errorf("push config: %w", err)
@@ -58,13 +68,13 @@ func (r *Repository) Push(ctx context.Context, tar io.Reader, o PushOptions) (oc
 // of its manifest.
 func describe(l *layer, o PushOptions) (config []byte, annotations map[string]string, err error) {
 	arch := o.Arch
+	annotations = make(map[string]string)
 	if len(l.manifest) > 0 {
 		m, err := cloudlet.ParseManifest(l.manifest)
 		if err != nil {
 			return nil, nil, fmt.Errorf("cloudlet manifest /%s: %w", image.ManifestPath, err)
 		}
-		annotations, err = manifestAnnotations(m, l.manifest)
-		if err != nil {
+		if err := annotate(annotations, m, l.manifest); err != nil {
 			return nil, nil, err
 		}
 		if arch == "" {
@@ -80,14 +90,13 @@ func describe(l *layer, o PushOptions) (config []byte, annotations map[string]st
 	return config, annotations, err
 }
 
-// manifestAnnotations returns what the OCI manifest says of a cloudlet
-// manifest.
-func manifestAnnotations(m *cloudlet.Manifest, raw []byte) (map[string]string, error) {
+// annotate adds what the OCI manifest says of a cloudlet manifest.
+func annotate(annotations map[string]string, m *cloudlet.Manifest, raw []byte) error {
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, raw); err != nil {
-		return nil, fmt.Errorf("cloudlet manifest: %w", err)
+		return fmt.Errorf("cloudlet manifest: %w", err)
 	}
-	annotations := map[string]string{api.AnnotationManifest: compact.String()}
+	annotations[api.AnnotationManifest] = compact.String()
 	for key, value := range map[string]string{
 		ocispec.AnnotationTitle:       m.Name,
 		ocispec.AnnotationDescription: m.Description,
@@ -97,7 +106,7 @@ func manifestAnnotations(m *cloudlet.Manifest, raw []byte) (map[string]string, e
 			annotations[key] = value
 		}
 	}
-	return annotations, nil
+	return nil
 }
 
 // ociArch returns OCI's word (Go's GOARCH) for an architecture; without one, that

@@ -84,26 +84,3 @@ func (r *Repository) openLayer(ctx context.Context, i *Image, d ocispec.Descript
 	size, err := spool.Seek(0, io.SeekEnd)
 	return sizedFile{spool, size}, err
 }
-
-// Prefetch fetches the content of files in a few requests, where it would
-// otherwise be fetched file by file.
-func (i *Image) Prefetch(ctx context.Context, files []*image.Inode) error {
-	wanted := make(map[extent.Digest][]extent.Extent)
-	for _, n := range files {
-		for _, x := range n.Content {
-			if x.Kind == extent.Source {
-				wanted[x.Digest] = append(wanted[x.Digest], x)
-			}
-		}
-	}
-	for d, extents := range wanted {
-		l, ok := i.layers[d].(*framedLayer)
-		if !ok {
-			continue
-		}
-		if err := l.prefetch(ctx, extents); err != nil {
-			return fmt.Errorf("fetch frames of layer %s: %w", l.descriptor.Digest, err)
-		}
-	}
-	return nil
-}

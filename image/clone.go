@@ -22,3 +22,11 @@ func (n *Inode) clone(copies map[*Inode]*Inode) *Inode {
 	}
 	return c
 }
+
+// Bare returns a copy of a file that has no name yet and, if it is a directory,
+// nothing in it.
+func (n *Inode) Bare() *Inode {
+	c := *n
+	c.Links, c.entries, c.sorted = 0, nil, nil
+	return &c
+}

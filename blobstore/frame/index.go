@@ -77,6 +77,17 @@ func (x *Index) Find(off int64) int {
 	return sort.Search(len(x.content), func(i int) bool { return x.content[i] > off })
 }
 
+// Span returns the first and the last of the frames that hold exactly the n bytes
+// of content at off; ok is false where frames hold more than that.
+func (x *Index) Span(off, n int64) (first, last int, ok bool) {
+	first, last = x.Find(off), x.Find(off+n-1)
+	if n <= 0 || last >= x.Len() {
+		return 0, 0, false
+	}
+	end := x.At(last)
+	return first, last, x.At(first).ContentOffset == off && end.ContentOffset+end.ContentSize == off+n
+}
+
 // StoredSize returns the length of all frames as stored. The index follows
 // there.
 func (x *Index) StoredSize() int64 { return last(x.stored) }

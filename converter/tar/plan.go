@@ -14,8 +14,7 @@ import (
 // before what is in it; of the names of a file the first has the content and the
 // others are hard links. Sockets have no form in a tar and are left out.
 func Plan(ctx context.Context, t *image.Tree) (*extent.Map, error) {
-	p := plan{first: make(map[*image.Inode]string)}
-	p.tar = tarball.NewWriter(inline{&p.out})
+	p := newPlan()
 	for path, n := range t.Walk() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -24,6 +23,24 @@ func Plan(ctx context.Context, t *image.Tree) (*extent.Map, error) {
 			return nil, fmt.Errorf("plan tar: /%s: %w", path, err)
 		}
 	}
+	return p.end()
+}
+
+// plan is a tar while it is planned.
+type plan struct {
+	out   extent.Builder
+	tar   *tarball.Writer
+	first map[*image.Inode]string // the first path of files that have several
+}
+
+func newPlan() *plan {
+	p := &plan{first: make(map[*image.Inode]string)}
+	p.tar = tarball.NewWriter(inline{&p.out})
+	return p
+}
+
+// end ends the tar.
+func (p *plan) end() (*extent.Map, error) {
 	if err := p.tar.End(); err != nil {
 		return nil, fmt.Errorf("plan tar: %w", err)
 	}
@@ -32,13 +49,6 @@ func Plan(ctx context.Context, t *image.Tree) (*extent.Map, error) {
 		return nil, fmt.Errorf("plan tar: %w", err)
 	}
 	return m, nil
-}
-
-// plan is a tar while it is planned.
-type plan struct {
-	out   extent.Builder
-	tar   *tarball.Writer
-	first map[*image.Inode]string // the first path of files that have several
 }
 
 // inline appends what is written to a map.
