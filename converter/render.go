@@ -14,7 +14,7 @@ import (
 
 // Version is part of every derivation key. It changes whenever the same
 // parameters would give other bytes than before.
-const Version = 1
+const Version = 2
 
 // ErrFormat is wrapped by errors about formats that do not exist.
 var ErrFormat = errors.New("unknown format")

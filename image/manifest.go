@@ -2,9 +2,7 @@ package image
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image/cloudlet"
@@ -33,38 +31,13 @@ func ReadManifestFile(ctx context.Context, t *Tree, open extent.Opener) ([]byte,
 	if t.Lookup(ManifestPath) == nil {
 		return nil, nil
 	}
-	data, err := readSmallFile(ctx, t, open, ManifestPath)
+	n, err := t.Resolve(ManifestPath)
 	if err != nil {
 		return nil, fmt.Errorf("read the cloudlet manifest: %w", err)
 	}
+	data, err := n.Read(ctx, open, cloudlet.MaxManifestSize)
+	if err != nil {
+		return nil, fmt.Errorf("read the cloudlet manifest: /%s: %w", ManifestPath, err)
+	}
 	return data, nil
-}
-
-// readSmallFile returns the content of a regular file of at most cloudlet.MaxManifestSize.
-func readSmallFile(ctx context.Context, t *Tree, open extent.Opener, path string) (content []byte, err error) {
-	n, err := t.Resolve(path)
-	if err != nil {
-		return nil, err
-	}
-	if !n.IsRegular() {
-		return nil, fmt.Errorf("/%s is not a regular file", path)
-	}
-	if n.Size() > cloudlet.MaxManifestSize {
-		return nil, fmt.Errorf("/%s is %d bytes long, the limit is %d", path, n.Size(), cloudlet.MaxManifestSize)
-	}
-	var b extent.Builder
-	for _, e := range n.Content {
-		b.Extent(e)
-	}
-	m, err := b.Build()
-	if err != nil {
-		return nil, fmt.Errorf("/%s: %w", path, err)
-	}
-	r := extent.NewReader(ctx, m, open)
-	defer func() { err = errors.Join(err, r.Close()) }()
-	content = make([]byte, m.Size())
-	if _, err := r.ReadAt(content, 0); err != nil && err != io.EOF {
-		return nil, fmt.Errorf("/%s: %w", path, err)
-	}
-	return content, nil
 }

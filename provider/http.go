@@ -16,6 +16,7 @@ import (
 
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/extent"
+	"github.com/cloudlets/cloudlets/image/cloudlet"
 	"github.com/cloudlets/cloudlets/registry"
 	"github.com/cloudlets/cloudlets/registry/metadata"
 )
@@ -135,7 +136,12 @@ func answer(err error) error {
 	case isMissing(err):
 		return &registry.Error{Status: http.StatusNotFound, Code: registry.CodeManifestUnknown, Message: err.Error(), Cause: err}
 	case errors.As(err, &unrenderable):
-		return &registry.Error{Status: http.StatusUnprocessableEntity, Code: registry.CodeUnsupported, Message: err.Error(), Cause: err}
+		refusal := &registry.Error{Status: http.StatusUnprocessableEntity, Code: registry.CodeUnsupported, Message: err.Error(), Cause: err}
+		var problems cloudlet.Problems
+		if errors.As(err, &problems) {
+			refusal.Detail = problems
+		}
+		return refusal
 	}
 	return err
 }

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cloudlets/cloudlets/blobstore"
-	"github.com/cloudlets/cloudlets/converter/disk"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
 	"github.com/cloudlets/cloudlets/registry/metadata"
@@ -24,6 +24,8 @@ const maxConfig = 4 << 20
 type golden struct {
 	descriptor ocispec.Descriptor
 	tree       *image.Tree // shared: not to be changed
+	manifest   *image.CloudletManifest
+	kept       func() (*image.Tree, error) // without volatile paths, made once
 }
 
 // load reads an image of a repository: of an index, the manifest for amd64, the
@@ -49,38 +51,36 @@ func (r *Renderer) load(ctx context.Context, repository string, d digest.Digest)
 	if err != nil {
 		return nil, fmt.Errorf("load image %s: %w", d, err)
 	}
-	r.images.Add(d, g, treeMemory(g.tree))
+	r.images.Add(d, g, g.memory())
 	return g, nil
+}
+
+// newGolden returns an image of a tree.
+func newGolden(descriptor ocispec.Descriptor, tree *image.Tree, m *image.CloudletManifest) *golden {
+	tree.Sort()
+	return &golden{
+		descriptor: descriptor, tree: tree, manifest: m,
+		kept: sync.OnceValues(func() (*image.Tree, error) { return image.DropVolatile(tree, m) }),
+	}
 }
 
 // rootfs returns the tree that goes into an output: without the volatile paths
 // that the cloudlet manifest names, unless they are asked for.
-func (r *Renderer) rootfs(ctx context.Context, g *golden, volatile bool) (*image.Tree, error) {
+func (g *golden) rootfs(volatile bool) (*image.Tree, error) {
 	if volatile {
 		return g.tree, nil
 	}
-	m, err := image.ReadCloudletManifest(ctx, g.tree, r.blobs)
-	if err != nil {
-		return nil, err
-	}
-	return image.DropVolatile(g.tree, m)
+	return g.kept()
 }
 
-// refuseSecrets refuses arguments for an image that takes secret ones. All who
-// may pull the derived artifact could read them, and all who see its parameters
-// or its digest could guess at them.
-func (r *Renderer) refuseSecrets(ctx context.Context, g *golden, c disk.Config) error {
-	if len(c.Args) == 0 {
-		return nil
+// memory returns about how many bytes an image occupies: with volatile paths
+// there are two trees.
+func (g *golden) memory() int64 {
+	size := treeMemory(g.tree)
+	if g.manifest.HasVolatile() {
+		size *= 2
 	}
-	m, err := image.ReadCloudletManifest(ctx, g.tree, r.blobs)
-	if err != nil {
-		return unrenderable(err)
-	}
-	if m.HasSecrets() {
-		return badRequest("configuration: the image takes secret arguments, which a derived artifact would show to all who may pull it: leave out args")
-	}
-	return nil
+	return size
 }
 
 // treeMemory returns about how many bytes a tree occupies.
@@ -136,11 +136,12 @@ func (r *Renderer) loadManifest(ctx context.Context, repository string, stored m
 	if err != nil {
 		return nil, unrenderable(err)
 	}
-	tree.Sort()
-	return &golden{
-		descriptor: ocispec.Descriptor{MediaType: stored.MediaType, Digest: stored.Digest, Size: stored.Size},
-		tree:       tree,
-	}, nil
+	cloudletManifest, err := image.ReadCloudletManifest(ctx, tree, r.blobs)
+	if err != nil {
+		return nil, unrenderable(err)
+	}
+	descriptor := ocispec.Descriptor{MediaType: stored.MediaType, Digest: stored.Digest, Size: stored.Size}
+	return newGolden(descriptor, tree, cloudletManifest), nil
 }
 
 // diffIDs returns the digests of the uncompressed layers of an image.

@@ -7,7 +7,6 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/cloudlets/cloudlets/api"
-	"github.com/cloudlets/cloudlets/converter/disk"
 	"github.com/cloudlets/cloudlets/extent"
 )
 
@@ -34,7 +33,7 @@ func newJob(k jobKey, parameters string, req api.RenderRequest) *job {
 }
 
 // setPlan tells the job its output, or why there is none.
-func (j *job) setPlan(m *extent.Map, report disk.Report, err error) {
+func (j *job) setPlan(p planned, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	defer close(j.planned)
@@ -43,22 +42,22 @@ func (j *job) setPlan(m *extent.Map, report disk.Report, err error) {
 		close(j.done)
 		return
 	}
-	j.output = m
-	j.render.Size = m.Size()
-	j.render.Boot, j.render.Notes = describe(report)
+	j.output = p.output
+	j.render.Size = p.output.Size()
+	j.render.Boot, j.render.Notes = p.describe()
 }
 
-// describe tells a report in words.
-func describe(report disk.Report) (boot, notes []string) {
-	for _, f := range []struct{ firmware, loader string }{{"bios", report.BIOS}, {"uefi", report.UEFI}} {
+// describe tells in words what a disk boots with, and what a person should know.
+func (p planned) describe() (boot, notes []string) {
+	for _, f := range []struct{ firmware, loader string }{{"bios", p.report.BIOS}, {"uefi", p.report.UEFI}} {
 		if f.loader == "" {
 			notes = append(notes, "the disk does not boot with "+f.firmware+": neither the image nor a boot kit has a bootloader for it")
 			continue
 		}
 		boot = append(boot, f.firmware)
 	}
-	for _, part := range report.NotApplied {
-		notes = append(notes, "the part "+part+" of the configuration has no effect yet")
+	for _, part := range p.unused {
+		notes = append(notes, "the part "+part+" of the configuration has no effect: no template of the image uses it")
 	}
 	return boot, notes
 }

@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +17,7 @@ import (
 	"github.com/cloudlets/cloudlets/converter"
 	"github.com/cloudlets/cloudlets/converter/disk"
 	"github.com/cloudlets/cloudlets/extent"
+	"github.com/cloudlets/cloudlets/image/template"
 	"github.com/cloudlets/cloudlets/registry/metadata"
 )
 
@@ -44,9 +44,10 @@ type Renderer struct {
 	publisher Publisher
 	log       *slog.Logger
 
-	layers  layers
-	images  *cache.Cache[digest.Digest, *golden] // by manifest
-	sealing chan struct{}                        // a place each
+	layers    layers
+	templates template.Runner
+	images    *cache.Cache[digest.Digest, *golden] // by manifest
+	sealing   chan struct{}                        // a place each
 
 	observe    func(outcome string, took time.Duration)
 	background context.Context // of work that outlives its request
@@ -134,45 +135,6 @@ func (r *Renderer) prepare(repository string, d digest.Digest) error {
 	return err
 }
 
-// derivation is what decides every byte of an output. Its JSON is canonical:
-// fields in this order, without those at their zero value.
-type derivation struct {
-	Converter  int             `json:"converter"`
-	Image      digest.Digest   `json:"image"`
-	Format     string          `json:"format"`
-	Size       int64           `json:"size,omitempty"`
-	FreeSpace  int64           `json:"freeSpace,omitempty"`
-	Volatile   bool            `json:"volatile,omitempty"`
-	KernelArgs string          `json:"kernelArgs,omitempty"`
-	Config     json.RawMessage `json:"config,omitempty"`
-	Bootkit    digest.Digest   `json:"bootkit,omitempty"`
-}
-
-// derive returns the canonical parameters of a request and their digest: the
-// derivation key.
-func derive(req api.RenderRequest) (parameters string, key digest.Digest, err error) {
-	d := derivation{
-		Converter: converter.Version, Image: req.Image, Format: req.Format, Size: req.Size, FreeSpace: req.FreeSpace,
-		Volatile: req.Volatile, KernelArgs: strings.Join(strings.Fields(req.KernelArgs), " "),
-	}
-	if req.Bootkit != nil {
-		d.Bootkit = req.Bootkit.Digest
-	}
-	if len(req.Config) > 0 {
-		// Through a map, so that equal configurations have equal keys however
-		// they were written.
-		var config map[string]any
-		if err := json.Unmarshal(req.Config, &config); err != nil {
-			return "", "", fmt.Errorf("configuration: expected a JSON object: %w", err)
-		}
-		if d.Config, err = json.Marshal(config); err != nil {
-			return "", "", err
-		}
-	}
-	b, err := json.Marshal(d)
-	return string(b), digest.FromBytes(b), err
-}
-
 // Render plans an output and begins to compute its digest, or returns the state
 // of a render that was asked for before.
 func (r *Renderer) Render(ctx context.Context, repository string, req api.RenderRequest) (api.Render, error) {
@@ -182,9 +144,13 @@ func (r *Renderer) Render(ctx context.Context, repository string, req api.Render
 	if _, err := converter.FindFormat(req.Format); err != nil {
 		return api.Render{}, badRequest("%w", err)
 	}
-	parameters, key, err := derive(req)
+	config, err := r.canonical(ctx, repository, req)
 	if err != nil {
-		return api.Render{}, badRequest("%w", err)
+		return api.Render{}, err
+	}
+	parameters, key, err := derive(req, config)
+	if err != nil {
+		return api.Render{}, err
 	}
 	state, err := r.State(ctx, repository, key)
 	if !errors.Is(err, metadata.ErrRenderUnknown) && state.State != api.RenderFailed {
@@ -264,47 +230,47 @@ func (r *Renderer) State(ctx context.Context, repository string, key digest.Dige
 
 // run plans the output of a job, then stores and publishes it.
 func (r *Renderer) run(ctx context.Context, j *job) {
-	image, m, report, err := r.plan(ctx, j.key.repository, j.request)
-	j.setPlan(m, report, err)
+	p, err := r.plan(ctx, j.key.repository, j.request)
+	j.setPlan(p, err)
 	if err != nil {
 		return
 	}
 	r.sealing <- struct{}{}
 	defer func() { <-r.sealing }()
-	j.finish(r.publish(ctx, j, image, m))
+	j.finish(r.publish(ctx, j, p.image, p.output))
 	if err := j.failure(); err != nil && ctx.Err() == nil {
 		r.log.Error("render failed", "repository", j.key.repository, "image", j.request.Image, "format", j.request.Format, "error", err)
 	}
 }
 
+// planned is an output that was planned.
+type planned struct {
+	image  *golden
+	output *extent.Map
+	report disk.Report
+	unused []string // parts of the configuration without effect
+}
+
 // plan returns the map of an output.
-func (r *Renderer) plan(ctx context.Context, repository string, req api.RenderRequest) (*golden, *extent.Map, disk.Report, error) {
-	image, err := r.load(ctx, repository, req.Image)
-	if err != nil {
-		return nil, nil, disk.Report{}, err
+func (r *Renderer) plan(ctx context.Context, repository string, req api.RenderRequest) (p planned, err error) {
+	if p.image, err = r.load(ctx, repository, req.Image); err != nil {
+		return p, err
 	}
 	options := disk.Options{
-		Size: req.Size, FreeSpace: req.FreeSpace, Seed: image.descriptor.Digest.String(), KernelArgs: strings.Fields(req.KernelArgs),
-	}
-	if len(req.Config) > 0 {
-		if err := json.Unmarshal(req.Config, &options.Config); err != nil {
-			return nil, nil, disk.Report{}, badRequest("configuration: %w", err)
-		}
-		if err := r.refuseSecrets(ctx, image, options.Config); err != nil {
-			return nil, nil, disk.Report{}, err
-		}
+		Size: req.Size, FreeSpace: req.FreeSpace, Seed: p.image.descriptor.Digest.String(), KernelArgs: strings.Fields(req.KernelArgs),
 	}
 	if req.Bootkit != nil {
 		kit, err := r.load(ctx, req.Bootkit.Repository, req.Bootkit.Digest)
 		if err != nil {
-			return nil, nil, disk.Report{}, fmt.Errorf("boot kit: %w", err)
+			return p, fmt.Errorf("boot kit: %w", err)
 		}
 		options.Kit = kit.tree
 	}
-	tree, err := r.rootfs(ctx, image, req.Volatile)
+	tree, unused, err := r.configured(ctx, p.image, req)
 	if err != nil {
-		return nil, nil, disk.Report{}, unrenderable(err)
+		return p, err
 	}
-	m, report, err := converter.Render(ctx, tree, r.blobs, converter.Parameters{Format: req.Format, Disk: options})
-	return image, m, report, unrenderable(err)
+	p.unused = unused
+	p.output, p.report, err = converter.Render(ctx, tree, r.blobs, converter.Parameters{Format: req.Format, Disk: options})
+	return p, unrenderable(err)
 }

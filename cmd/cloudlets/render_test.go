@@ -118,7 +118,7 @@ func TestRenderRefuses(t *testing.T) {
 	ok(t, "push", writeTar(t, append(smallRootfs(), kernel()...)), s.ref("golden/noloader:1"))
 	temp := t.TempDir()
 	broken := mustWrite(t, filepath.Join(temp, "broken.json"), `{"hostname": `)
-	hostname := mustWrite(t, filepath.Join(temp, "hostname.json"), `{"hostname": "a b"}`)
+	hostname := mustWrite(t, filepath.Join(temp, "hostname.json"), `{"hostname": "a b", "args": {"x": 1}}`)
 	image := s.ref("golden/small:1")
 	for name, c := range map[string]struct {
 		code  int
@@ -135,7 +135,7 @@ func TestRenderRefuses(t *testing.T) {
 		"no bootloader":        {exitFailed, []string{"grub-efi-amd64-bin", "cloudlets bootkit", "--bootkit"}, []string{s.ref("golden/noloader:1")}},
 		"no configuration":     {exitNotFound, []string{"/nonexistent"}, []string{image, "--config", "/nonexistent"}},
 		"broken configuration": {exitFailed, []string{"JSON"}, []string{image, "--config", broken}},
-		"hostname":             {exitFailed, []string{`"a b"`, "hyphens"}, []string{image, "--config", hostname}},
+		"hostname":             {exitFailed, []string{`/hostname: found "a b"`, "/args/x", "takes no arguments"}, []string{image, "--config", hostname}},
 		"kit elsewhere":        {exitUsage, []string{"copy it there first"}, []string{image, "--bootkit", "localhost:1/kit:1"}},
 		"unknown kit":          {exitNotFound, []string{"boot kit"}, []string{image, "--bootkit", s.ref("kit:1")}},
 	} {

@@ -15,9 +15,8 @@
 //  3. root partition, ext4, last so that it can grow, with the discoverable type
 //     for x86-64 and the flag that asks systemd to grow the filesystem.
 //
-// The root filesystem holds what was pushed and nothing else (but for what a
-// [Config] asks for), so all generated boot configuration is on the ESP. There
-// is one GRUB menu for both firmwares, /grub/grub.cfg:
+// The root filesystem holds the tree and nothing else, so all generated boot
+// configuration is on the ESP. There is one GRUB menu for both firmwares, /grub/grub.cfg:
 //
 //   - GRUB for BIOS finds it as its prefix, "(,gpt2)/grub": partition 2 of the
 //     disk it was started from, whatever other disks hold;

@@ -33,8 +33,6 @@ type Options struct {
 	// KernelArgs are added to the kernel's arguments, where they override what
 	// comes before, such as root= and console=.
 	KernelArgs []string
-	// Config is the configuration of this disk.
-	Config Config
 	// Kit is the tree of a boot kit, or nil. Bootloaders are taken from it
 	// before the image's own, firmware by firmware.
 	Kit *image.Tree
@@ -72,6 +70,4 @@ type Report struct {
 	Kernels []string `json:"kernels"`
 	// RootUUID is the UUID of the root filesystem.
 	RootUUID string `json:"rootUUID"`
-	// NotApplied names the parts of the configuration without effect yet.
-	NotApplied []string `json:"notApplied,omitempty"`
 }

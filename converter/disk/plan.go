@@ -39,11 +39,8 @@ func newPlan(ctx context.Context, tree *image.Tree, open extent.Opener, opts Opt
 	if err := opts.check(); err != nil {
 		return nil, Report{}, err
 	}
-	p := planner{opts: opts, ids: deriveIdentities(opts.Seed)}
+	p := planner{opts: opts, ids: deriveIdentities(opts.Seed), tree: tree}
 	var err error
-	if p.tree, err = opts.Config.apply(tree); err != nil {
-		return nil, Report{}, err
-	}
 	if p.kernels, err = findKernels(p.tree); err != nil {
 		return nil, Report{}, err
 	}
@@ -177,7 +174,7 @@ func (p *planner) addBIOS(layout *gpt.Layout) error {
 }
 
 func (p *planner) report() Report {
-	r := Report{RootUUID: formatUUID(p.ids.filesystem), NotApplied: p.opts.Config.notApplied()}
+	r := Report{RootUUID: formatUUID(p.ids.filesystem)}
 	if p.loaders.uefi != nil {
 		r.UEFI = p.loaders.uefi.name
 	}

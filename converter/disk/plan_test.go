@@ -192,13 +192,8 @@ func TestPlanIsDeterministic(t *testing.T) {
 func TestPlanLeavesTheTreeAlone(t *testing.T) {
 	blobs := make(convertertest.Blobs)
 	tree := rootfs().with(files{unsignedGRUB: efiStub("/EFI/debian")}).tree(blobs)
-	hostname := tree.Lookup("etc/hostname")
-	_, _, err := disk.Plan(t.Context(), tree, blobs, disk.Options{Seed: seed, Config: disk.Config{Hostname: "other"}})
-	if err != nil {
+	if _, _, err := disk.Plan(t.Context(), tree, blobs, disk.Options{Seed: seed}); err != nil {
 		t.Fatal(err)
-	}
-	if tree.Lookup("etc/hostname") != hostname || hostname.Links != 1 {
-		t.Error("the hostname of the image's tree changed")
 	}
 	for path, n := range tree.Walk() {
 		if n.Links != 1 {
@@ -264,9 +259,6 @@ func TestBadInputIsNamed(t *testing.T) {
 		{"argument with a quote", efi, disk.Options{KernelArgs: []string{"a'b"}}, `kernel argument "a'b"`},
 		{"argument with a newline", efi, disk.Options{KernelArgs: []string{"a\nb"}}, "give each argument by itself"},
 		{"empty argument", efi, disk.Options{KernelArgs: []string{""}}, `kernel argument ""`},
-		{"hostname with a slash", efi, disk.Options{Config: disk.Config{Hostname: "a/b"}}, `hostname "a/b"`},
-		{"hostname with a newline", efi, disk.Options{Config: disk.Config{Hostname: "a\n"}}, `hostname "a\n"`},
-		{"hostname too long", efi, disk.Options{Config: disk.Config{Hostname: strings.Repeat("a.", 32) + "b"}}, "at most 64"},
 		{"GRUB without a prefix", files{unsignedGRUB: "MZ"}, disk.Options{}, unsignedGRUB},
 		{"GRUB with a device in its prefix", files{unsignedGRUB: efiStub("(hd0)/x")}, disk.Options{}, `"(hd0)/x"`},
 		{"broken module", brokenKit, disk.Options{}, "fat.mod"},
@@ -284,27 +276,4 @@ func TestBadInputIsNamed(t *testing.T) {
 			t.Error("no error")
 		}
 	})
-}
-
-func TestHostnameIsApplied(t *testing.T) {
-	convertertest.Need(t, "debugfs", "e2fsprogs")
-	kit := files{unsignedGRUB: efiStub("/EFI/debian")}
-	dir := files{"etc/passwd": "x", "boot/vmlinuz-1": "k"}
-	for name, root := range map[string]files{
-		"replaced":       rootfs(),
-		"made":           dir,
-		"over a symlink": dir.with(files{"etc/hostname": linkTo + "/proc/x"}),
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := mustPlan(t, root, kit, disk.Options{Config: disk.Config{
-				Hostname: "node-1.example.org", DNS: json.RawMessage(`{"nameservers":["192.0.2.1"]}`),
-			}})
-			if got := convertertest.Run(t, "debugfs", "-R", "cat /etc/hostname", p.partition(t, 3)); got != "node-1.example.org\n" {
-				t.Errorf("/etc/hostname is %q", got)
-			}
-			if got := strings.Join(p.report.NotApplied, " "); got != "dns" {
-				t.Errorf("not applied: %q, want dns", got)
-			}
-		})
-	}
 }

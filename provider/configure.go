@@ -1,0 +1,68 @@
+package provider
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/image"
+	"github.com/cloudlets/cloudlets/image/cloudlet"
+	"github.com/cloudlets/cloudlets/image/configure"
+)
+
+// errSecrets refuses a configuration with secrets. All who may pull the derived
+// artifact could read them, and all who see its digest could guess at them.
+var errSecrets = errors.New("the configuration has secrets, which a derived artifact would show to all who may pull it: " +
+	"render the image on your own machine, with cloudlets raw, or leave the secret arguments out")
+
+// canonical returns the configuration of a request in the form that derivation
+// keys are made of: nil where none is given.
+func (r *Renderer) canonical(ctx context.Context, repository string, req api.RenderRequest) (json.RawMessage, error) {
+	if len(req.Config) == 0 {
+		return nil, nil
+	}
+	g, err := r.load(ctx, repository, req.Image)
+	if err != nil {
+		return nil, err
+	}
+	c, err := g.configuration(req.Config)
+	if err != nil {
+		return nil, err
+	}
+	return c.Canonical(nil)
+}
+
+// configuration reads a configuration for the image: none is the empty one.
+func (g *golden) configuration(given json.RawMessage) (*cloudlet.Configuration, error) {
+	c, err := g.manifest.Configure(given)
+	if err != nil {
+		return nil, unrenderable(err)
+	}
+	if len(c.Secrets()) > 0 {
+		return nil, unrenderable(errSecrets)
+	}
+	return c, nil
+}
+
+// configured returns the tree of a request with its configuration in it, and the
+// parts of the configuration that have no effect. An image without templates
+// needs none, nor does one that was configured before it was pushed.
+func (r *Renderer) configured(ctx context.Context, g *golden, req api.RenderRequest) (t *image.Tree, unused []string, err error) {
+	tree, err := g.rootfs(req.Volatile)
+	if err != nil {
+		return nil, nil, unrenderable(err)
+	}
+	if len(req.Config) == 0 && (len(g.manifest.Templates) == 0 || configure.Configured(tree)) {
+		return tree, nil, nil
+	}
+	c, err := g.configuration(req.Config)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, report, err := configure.Apply(ctx, configure.Input{Tree: tree, Open: r.blobs, Manifest: g.manifest, Configuration: c}, &r.templates)
+	if err != nil {
+		return nil, nil, unrenderable(err)
+	}
+	return t, report.Unused(req.Config), nil
+}
