@@ -39,6 +39,7 @@ var measurements = []struct {
 	{"image-push", push},
 	{"image-second-push", secondPush},
 	{"image-render", render},
+	{"image-configured", configured},
 }
 
 func main() {

@@ -40,7 +40,7 @@ func render(ctx context.Context, s settings) error {
 		if writtenBefore, err = srv.written(); err != nil {
 			return err
 		}
-		a, b, n, err := srv.render(ctx, round)
+		a, b, n, err := srv.render(ctx, "golden/debian:12", "--append", fmt.Sprintf("round=%d", round))
 		if err != nil {
 			return err
 		}
@@ -65,11 +65,11 @@ func render(ctx context.Context, s settings) error {
 	return srv.stop()
 }
 
-// render renders the image and returns how long it took until a read at the
-// end of the output was answered, until the digest was known, and the size. No
-// two rounds have the same parameters, so nothing is found done.
-func (s *server) render(ctx context.Context, round int) (readable, known time.Duration, size int64, err error) {
-	args := []string{"render", "--json", s.ref("golden/debian:12"), "--append", fmt.Sprintf("round=%d", round)}
+// render renders an image and returns how long it took until a read at the end of
+// the output was answered, until the digest was known, and the size. No two
+// rounds may have the same options, or the second would find what the first made.
+func (s *server) render(ctx context.Context, image string, options ...string) (readable, known time.Duration, size int64, err error) {
+	args := append([]string{"render", "--json", s.ref(image)}, options...)
 	begun := time.Now()
 	out, err := s.cloudlets(ctx, append(args, "--no-wait")...)
 	if err != nil {

@@ -35,7 +35,9 @@ func regular(content string) *image.Inode {
 	return n
 }
 
-func directory() *image.Inode { return &image.Inode{Mode: image.TypeDir | 0o755, ModTime: image.Time{Sec: 5}} }
+func directory() *image.Inode {
+	return &image.Inode{Mode: image.TypeDir | 0o755, ModTime: image.Time{Sec: 5}}
+}
 
 // rootfs returns a tree with a template that has two names and a link to it.
 func rootfs() *image.Tree {
