@@ -43,10 +43,11 @@ var measurements = []struct {
 }
 
 func main() {
-	s := settings{address: "127.0.0.1:5077"}
+	var s settings
 	flag.StringVar(&s.binary, "binary", "bin/cloudlets", "the binary to measure")
 	flag.StringVar(&s.tar, "rootfs", ".cache/debian.tar", "tar of a Debian root filesystem")
 	flag.StringVar(&s.old, "old", ".cache/debian-old.tar", "tar of the same system before its security updates")
+	flag.StringVar(&s.address, "listen", "127.0.0.1:5077", "address for the registry")
 	flag.IntVar(&s.rounds, "rounds", 5, "how often each thing is measured")
 	chosen := flag.String("run", ".", "measure what has a name that matches this regular expression: "+names())
 	flag.Parse()

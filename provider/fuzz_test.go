@@ -21,11 +21,11 @@ func FuzzRenderRequest(f *testing.F) {
 		if json.Unmarshal(raw, &ask) != nil {
 			return
 		}
-		parameters, key, err := derive(ask)
+		parameters, key, err := derive(ask, ask.Config)
 		if err != nil {
 			return
 		}
-		again, same, err := derive(ask)
+		again, same, err := derive(ask, ask.Config)
 		if err != nil || again != parameters || same != key || key.Validate() != nil || !json.Valid([]byte(parameters)) {
 			t.Errorf("%q derives %s from %q, then %s from %q, %v", raw, key, parameters, same, again, err)
 		}

@@ -144,6 +144,9 @@ func (r *Renderer) Render(ctx context.Context, repository string, req api.Render
 	if _, err := converter.FindFormat(req.Format); err != nil {
 		return api.Render{}, badRequest("%w", err)
 	}
+	if string(req.Config) == "null" {
+		req.Config = nil
+	}
 	config, err := r.canonical(ctx, repository, req)
 	if err != nil {
 		return api.Render{}, err
