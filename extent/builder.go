@@ -88,7 +88,10 @@ func (b *Builder) Extent(e Extent) {
 }
 
 // Map appends the whole of m.
-func (b *Builder) Map(m *Map) { b.Slice(m, 0, m.size) }
+func (b *Builder) Map(m *Map) {
+	b.Grow(m.Len(), len(m.inline))
+	b.Slice(m, 0, m.size)
+}
 
 // Slice appends the n bytes of m that start at off.
 func (b *Builder) Slice(m *Map, off, n int64) {

@@ -16,6 +16,7 @@ import (
 	"github.com/cloudlets/cloudlets/blobstore/cache"
 	"github.com/cloudlets/cloudlets/converter"
 	"github.com/cloudlets/cloudlets/converter/disk"
+	"github.com/cloudlets/cloudlets/converter/grub"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image/template"
 	"github.com/cloudlets/cloudlets/registry/metadata"
@@ -46,6 +47,7 @@ type Renderer struct {
 
 	layers    layers
 	templates template.Runner
+	packer    grub.Packer
 	images    *cache.Cache[digest.Digest, *golden] // by manifest
 	sealing   chan struct{}                        // a place each
 
@@ -261,6 +263,7 @@ func (r *Renderer) plan(ctx context.Context, repository string, req api.RenderRe
 	}
 	options := disk.Options{
 		Size: req.Size, FreeSpace: req.FreeSpace, Seed: p.image.descriptor.Digest.String(), KernelArgs: strings.Fields(req.KernelArgs),
+		Packer: &r.packer,
 	}
 	if req.Bootkit != nil {
 		kit, err := r.load(ctx, req.Bootkit.Repository, req.Bootkit.Digest)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/cloudlets/cloudlets/converter/grub"
 	"github.com/cloudlets/cloudlets/image"
 )
 
@@ -36,6 +37,8 @@ type Options struct {
 	// Kit is the tree of a boot kit, or nil. Bootloaders are taken from it
 	// before the image's own, firmware by firmware.
 	Kit *image.Tree
+	// Packer remembers what several disks share of their bootloaders, or is nil.
+	Packer *grub.Packer
 }
 
 func (o Options) check() error {

@@ -160,6 +160,7 @@ func (p *planner) addBIOS(layout *gpt.Layout) error {
 		Prefix:  fmt.Sprintf("(,gpt%d)%s", espNumber, grubDir),
 		Modules: biosModules,
 		LBA:     lba,
+		Packer:  p.opts.Packer,
 	})
 	if err != nil {
 		return err

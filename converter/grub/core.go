@@ -87,6 +87,8 @@ type Options struct {
 	Modules []string
 	// LBA is the sector of the disk at which the core image will start.
 	LBA uint64
+	// Packer remembers compressed core images, or is nil.
+	Packer *Packer
 }
 
 // CoreImage returns the core image made from the kit, as
@@ -105,7 +107,7 @@ func coreImage(kit Kit, opts Options) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	packed, err := compress(payload)
+	packed, err := opts.Packer.compress(payload)
 	if err != nil {
 		return nil, err
 	}

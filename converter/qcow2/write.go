@@ -173,6 +173,7 @@ func (l *layout) dataAt() int64           { return l.l2At() + int64(len(l.l2)) }
 func (l *layout) clusters() int64         { return l.dataAt() + l.dataClusters }
 
 func (l *layout) writeData(b *extent.Builder, disk *extent.Map) {
+	b.Grow(disk.Len(), int(disk.InlineSize()))
 	for _, run := range l.data {
 		off := run.first << l.clusterBits
 		length := run.count << l.clusterBits
