@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -137,8 +138,7 @@ func (c *Contents) read(n *image.Inode, use func(io.Reader) error) error {
 	if err != nil {
 		return err
 	}
-	defer content.Close()
-	return use(io.NewSectionReader(content, 0, content.Size()))
+	return errors.Join(use(io.NewSectionReader(content, 0, content.Size())), content.Close())
 }
 
 // open opens the content of a file.

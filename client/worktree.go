@@ -162,12 +162,12 @@ func (r *Repository) Checkout(ctx context.Context, dir string, o CheckoutOptions
 	return i.Descriptor, r.remember(ctx, dir, i.Descriptor.Digest, now, settled)
 }
 
-func (r *Repository) checkout(ctx context.Context, i *Image, dir string, o CheckoutOptions) error {
+func (r *Repository) checkout(ctx context.Context, i *Image, dir string, o CheckoutOptions) (err error) {
 	have, err := openDirectory(ctx, dir, func(string, string) {})
 	if err != nil {
 		return err
 	}
-	defer have.Close()
+	defer func() { err = errors.Join(err, have.Close()) }()
 	contents, err := NewContents(ctx, false, have, i)
 	if err != nil {
 		return err

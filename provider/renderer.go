@@ -183,7 +183,7 @@ func (r *Renderer) begin(k jobKey, parameters string, req api.RenderRequest) *jo
 		began := time.Now()
 		r.run(r.background, j)
 		r.forget(j)
-		r.observe(string(j.state().State), time.Since(began))
+		r.observe(j.state().State, time.Since(began))
 	})
 	return j
 }

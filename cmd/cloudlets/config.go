@@ -31,15 +31,18 @@ access-schema, for the JSON schema of the file that --access names.`,
   cloudlets serve --config cloudlets.yaml`,
 		Args: exactly("WHAT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			describe, ok := map[string]func() ([]byte, error){
-				configExample:      func() ([]byte, error) { return []byte(config.Example()), nil },
-				configSchema:       config.Schema,
-				configAccessSchema: access.Schema,
-			}[args[0]]
-			if !ok {
+			var text []byte
+			var err error
+			switch args[0] {
+			case configExample:
+				text = []byte(config.Example())
+			case configSchema:
+				text, err = config.Schema()
+			case configAccessSchema:
+				text, err = access.Schema()
+			default:
 				return usageError{fmt.Errorf("expected %s, %s or %s, found %q", configSchema, configExample, configAccessSchema, args[0])}
 			}
-			text, err := describe()
 			if err == nil {
 				_, err = cmd.OutOrStdout().Write(text)
 			}

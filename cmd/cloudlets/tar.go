@@ -31,8 +31,7 @@ layers of an image are merged.
 			if err != nil {
 				return err
 			}
-			defer i.Close()
-			return saveTar(cmd.Context(), i, output, volatile)
+			return errors.Join(saveTar(cmd.Context(), i, output, volatile), i.Close())
 		},
 	}
 	cmd.Flags().StringVarP(&output, "out", "o", "-", "file to write to")

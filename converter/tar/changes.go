@@ -16,17 +16,17 @@ import (
 // the file whose name follows (OCI image specification, layer.md, "Whiteouts").
 const whiteoutPrefix = ".wh."
 
-// PlanChanges returns the tar of a layer that turns one tree into another: new,
+// PlanChanges returns the tar of a layer that turns another tree into this one,
 // which differs from it by changes. What differs in anything is in the layer
 // whole, with all its names and with the directories it is in, so that engines
 // that know the layer only make those as they should be.
-func PlanChanges(ctx context.Context, new *image.Tree, changes []diff.Change) (*extent.Map, error) {
+func PlanChanges(ctx context.Context, tree *image.Tree, changes []diff.Change) (*extent.Map, error) {
 	p := newPlan()
 	wanted := make(map[string]bool)
 	files := make(map[*image.Inode]bool) // with several names
 	for _, c := range changes {
 		if c.Removed() {
-			if err := p.whiteout(c.Path, new, wanted); err != nil {
+			if err := p.whiteout(c.Path, tree, wanted); err != nil {
 				return nil, fmt.Errorf("plan layer: %w", err)
 			}
 			continue
@@ -36,12 +36,12 @@ func PlanChanges(ctx context.Context, new *image.Tree, changes []diff.Change) (*
 			files[c.New] = true
 		}
 	}
-	for name, n := range new.Walk() {
+	for name, n := range tree.Walk() {
 		if files[n] {
 			wantParents(wanted, name)
 		}
 	}
-	for name, n := range new.Walk() {
+	for name, n := range tree.Walk() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -66,10 +66,10 @@ func wantParents(wanted map[string]bool, name string) {
 }
 
 // whiteout says that a path is removed, unless its directory is too.
-func (p *plan) whiteout(name string, new *image.Tree, wanted map[string]bool) error {
+func (p *plan) whiteout(name string, tree *image.Tree, wanted map[string]bool) error {
 	dir, base := path.Split("/" + name)
 	dir = strings.Trim(dir, "/")
-	if parent := new.Lookup(dir); parent == nil || !parent.IsDir() {
+	if parent := tree.Lookup(dir); parent == nil || !parent.IsDir() {
 		return nil
 	}
 	wantParents(wanted, dir)

@@ -75,16 +75,16 @@ func layerOf(t *rapid.T, m *extent.Map, name extent.Digest) image.Layer {
 
 func TestALayerOfChangesTurnsOneTreeIntoTheOther(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		old, new := drawTree(t, "old"), drawTree(t, "new")
-		changes, err := diff.Trees(old, new, sameInline)
+		before, after := drawTree(t, "old"), drawTree(t, "new")
+		changes, err := diff.Trees(before, after, sameInline)
 		if err != nil {
 			t.Fatal(err)
 		}
-		below, err := Plan(t.Context(), old)
+		below, err := Plan(t.Context(), before)
 		if err != nil {
 			t.Fatal(err)
 		}
-		above, err := PlanChanges(t.Context(), new, changes)
+		above, err := PlanChanges(t.Context(), after, changes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +93,7 @@ func TestALayerOfChangesTurnsOneTreeIntoTheOther(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		left, err := diff.Trees(new, merged, func(a, b *image.Inode) (bool, error) {
+		left, err := diff.Trees(after, merged, func(a, b *image.Inode) (bool, error) {
 			return inlineContent(a) == tarContent(t, layers, b), nil
 		})
 		if err != nil || len(left) > 0 {

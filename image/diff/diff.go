@@ -57,13 +57,13 @@ func (c Change) Removed() bool { return c.New == nil }
 
 // SameContent tells whether two regular files of one size, of the old and the
 // new tree, have the same content.
-type SameContent func(old, new *image.Inode) (bool, error)
+type SameContent func(before, after *image.Inode) (bool, error)
 
 // Trees returns where two trees differ: sorted by path, a directory before what
 // is in it, and of a directory that one tree does not have all that is in it.
-func Trees(old, new *image.Tree, same SameContent) ([]Change, error) {
-	c := comparison{same: same, oldNames: firstNames(old), newNames: firstNames(new)}
-	if err := c.files("", old.Root, new.Root); err != nil {
+func Trees(before, after *image.Tree, same SameContent) ([]Change, error) {
+	c := comparison{same: same, oldNames: firstNames(before), newNames: firstNames(after)}
+	if err := c.files("", before.Root, after.Root); err != nil {
 		return nil, err
 	}
 	return c.changes, nil
@@ -91,16 +91,16 @@ type comparison struct {
 }
 
 // files compares what two trees have at a path; one may be nil.
-func (c *comparison) files(path string, old, new *image.Inode) error {
-	aspects, err := c.aspects(path, old, new)
+func (c *comparison) files(path string, before, after *image.Inode) error {
+	aspects, err := c.aspects(path, before, after)
 	if err != nil {
 		return fmt.Errorf("compare /%s: %w", path, err)
 	}
-	if old == nil || new == nil || aspects != 0 {
-		c.changes = append(c.changes, Change{path, old, new, aspects})
+	if before == nil || after == nil || aspects != 0 {
+		c.changes = append(c.changes, Change{path, before, after, aspects})
 	}
-	for _, name := range namesOfBoth(old, new) {
-		if err := c.files(join(path, name), entry(old, name), entry(new, name)); err != nil {
+	for _, name := range namesOfBoth(before, after) {
+		if err := c.files(join(path, name), entry(before, name), entry(after, name)); err != nil {
 			return err
 		}
 	}
@@ -108,23 +108,23 @@ func (c *comparison) files(path string, old, new *image.Inode) error {
 }
 
 // aspects returns what differs between two files.
-func (c *comparison) aspects(path string, old, new *image.Inode) (Aspect, error) {
-	if old == nil || new == nil {
+func (c *comparison) aspects(path string, before, after *image.Inode) (Aspect, error) {
+	if before == nil || after == nil {
 		return 0, nil
 	}
-	a, err := Compare(old, new, c.same)
-	if a&Type == 0 && cmp.Or(c.oldNames[old], path) != cmp.Or(c.newNames[new], path) {
+	a, err := Compare(before, after, c.same)
+	if a&Type == 0 && cmp.Or(c.oldNames[before], path) != cmp.Or(c.newNames[after], path) {
 		a |= Links
 	}
 	return a, err
 }
 
 // Compare returns what differs between two files, but for their names.
-func Compare(old, new *image.Inode, same SameContent) (Aspect, error) {
-	if old == new {
+func Compare(before, after *image.Inode, same SameContent) (Aspect, error) {
+	if before == after {
 		return 0, nil
 	}
-	if old.Type() != new.Type() {
+	if before.Type() != after.Type() {
 		return Type, nil
 	}
 	var a Aspect
@@ -132,21 +132,21 @@ func Compare(old, new *image.Inode, same SameContent) (Aspect, error) {
 		aspect Aspect
 		differ bool
 	}{
-		{Mode, old.Mode != new.Mode},
-		{Owner, old.UID != new.UID || old.GID != new.GID},
-		{Xattrs, !slices.EqualFunc(old.Xattrs, new.Xattrs, equalXattrs)},
-		{Time, old.ModTime != new.ModTime},
-		{Content, old.Target != new.Target || old.Major != new.Major || old.Minor != new.Minor},
-		{Content | Size, old.IsRegular() && old.Size() != new.Size()},
+		{Mode, before.Mode != after.Mode},
+		{Owner, before.UID != after.UID || before.GID != after.GID},
+		{Xattrs, !slices.EqualFunc(before.Xattrs, after.Xattrs, equalXattrs)},
+		{Time, before.ModTime != after.ModTime},
+		{Content, before.Target != after.Target || before.Major != after.Major || before.Minor != after.Minor},
+		{Content | Size, before.IsRegular() && before.Size() != after.Size()},
 	} {
 		if x.differ {
 			a |= x.aspect
 		}
 	}
-	if !old.IsRegular() || a&Size != 0 {
+	if !before.IsRegular() || a&Size != 0 {
 		return a, nil
 	}
-	equal, err := same(old, new)
+	equal, err := same(before, after)
 	if err == nil && !equal {
 		a |= Content
 	}

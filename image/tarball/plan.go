@@ -2,6 +2,7 @@ package tarball
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,8 +36,7 @@ func OpenDir(ctx context.Context, dir string, warn func(path, what string)) (*Di
 		d.Map, err = plan.tar.Build()
 	}
 	if err != nil {
-		root.Close()
-		return nil, err
+		return nil, errors.Join(err, root.Close())
 	}
 	return d, nil
 }
@@ -80,8 +80,7 @@ func (d *Dir) OpenBlob(_ context.Context, path extent.Digest) (extent.Blob, erro
 	}
 	f := &dirFile{File: os.NewFile(uintptr(fd), string(path)), was: was}
 	if err := f.check(); err != nil {
-		f.File.Close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }

@@ -161,7 +161,7 @@ func digest(children []child) Fingerprint {
 // appendStatus appends what of a file's status changes when the file does.
 func appendStatus(b []byte, st *unix.Stat_t) []byte {
 	for _, n := range []uint64{
-		uint64(st.Mode), uint64(st.Uid), uint64(st.Gid), uint64(st.Size), st.Dev, st.Ino, st.Rdev, uint64(st.Nlink),
+		uint64(st.Mode), uint64(st.Uid), uint64(st.Gid), uint64(st.Size), st.Dev, st.Ino, st.Rdev, st.Nlink,
 		uint64(st.Mtim.Sec), uint64(st.Mtim.Nsec), uint64(st.Ctim.Sec), uint64(st.Ctim.Nsec),
 	} {
 		b = binary.LittleEndian.AppendUint64(b, n)

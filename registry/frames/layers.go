@@ -72,7 +72,8 @@ func (h *Handler) getHeaders(w http.ResponseWriter, _ *http.Request, l *framedLa
 	}
 	encoded := l.index.Encode()
 	w.Header().Set(api.HeaderIndexSize, strconv.Itoa(len(encoded)))
-	return sendFrames(w, l, bits, encoded, bits)
+	sendFrames(w, l, bits, encoded, bits)
+	return nil
 }
 
 // postWanted sends the frames of a layer that a client asks for.
@@ -84,19 +85,18 @@ func (h *Handler) postWanted(w http.ResponseWriter, r *http.Request, l *framedLa
 	if want := (l.index.Len() + 7) / 8; len(bits) != want {
 		return refuse(registry.CodeSizeInvalid, "the wanted frames are %d bytes: expected %d, one bit for each of %d frames", len(bits), want, l.index.Len())
 	}
-	return sendFrames(w, l, bits)
+	sendFrames(w, l, bits)
+	return nil
 }
 
 // sendFrames answers with what stands before the frames, and those whose bit is
-// set. An error after the first byte breaks the connection off, so that nobody
-// takes what came for all.
-func sendFrames(w http.ResponseWriter, l *framedLayer, bits []byte, before ...[]byte) error {
+// set. A frame that cannot be read breaks the connection off, so that nobody
+// takes what came for all; a client that is gone needs no answer.
+func sendFrames(w http.ResponseWriter, l *framedLayer, bits []byte, before ...[]byte) {
 	w.Header().Set("Content-Type", api.MediaTypeFrames)
 	out := bufio.NewWriterSize(w, 256<<10)
 	for _, p := range before {
-		if _, err := out.Write(p); err != nil {
-			return nil // the client is gone
-		}
+		_, _ = out.Write(p) // the writer keeps the error, and so it does below
 	}
 	stored := make([]byte, 0, frame.MaxContent)
 	for i := range l.index.Len() {
@@ -109,11 +109,10 @@ func sendFrames(w http.ResponseWriter, l *framedLayer, bits []byte, before ...[]
 			panic(http.ErrAbortHandler)
 		}
 		if _, err := out.Write(stored); err != nil {
-			return nil
+			return
 		}
 	}
-	_ = out.Flush() // an error means that the client is gone
-	return nil
+	_ = out.Flush()
 }
 
 // headerFrames returns a bit for each frame of a layer: does it hold anything
