@@ -1,7 +1,9 @@
 package client
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +13,7 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
 	"github.com/cloudlets/cloudlets/image/cloudlet"
@@ -66,10 +69,30 @@ func (i *Image) Close() error {
 	return errors.Join(errs...)
 }
 
-// CloudletManifest reads the cloudlet manifest in the rootfs. It is empty where
+// CloudletManifest reads the cloudlet manifest of the image. It is empty where
 // there is none.
 func (i *Image) CloudletManifest(ctx context.Context) (*cloudlet.Manifest, error) {
-	return image.ReadCloudletManifest(ctx, i.Tree, i)
+	raw, err := i.ManifestFile(ctx)
+	if err != nil || raw == nil {
+		return &cloudlet.Manifest{}, err
+	}
+	return cloudlet.ParseManifest(raw)
+}
+
+// ManifestFile returns the cloudlet manifest of the image as it was written, or
+// nil where it has none: the one that it was pushed with, if that is another than
+// the one in its rootfs.
+func (i *Image) ManifestFile(ctx context.Context) ([]byte, error) {
+	raw, err := image.ReadManifestFile(ctx, i.Tree, i)
+	if err != nil || i.Manifest == nil {
+		return raw, err
+	}
+	pushed, ok := i.Manifest.Annotations[api.AnnotationManifest]
+	var compact bytes.Buffer
+	if !ok || json.Compact(&compact, raw) == nil && compact.String() == pushed {
+		return raw, nil
+	}
+	return []byte(pushed), nil
 }
 
 // OpenOptions say how an image is opened.

@@ -27,6 +27,9 @@ type PushOptions struct {
 	// ArtifactType makes something else than an image of the tar:
 	// api.ArtifactBootKit.
 	ArtifactType string
+	// Manifest is the cloudlet manifest as it was written, instead of the one in
+	// the rootfs.
+	Manifest []byte
 	// Annotations are put on the manifest, besides those that follow from the
 	// cloudlet manifest and in their place.
 	Annotations map[string]string
@@ -69,12 +72,16 @@ func (r *Repository) pushLayerAsImage(ctx context.Context, l *layer, o PushOptio
 func describe(l *layer, o PushOptions) (config []byte, annotations map[string]string, err error) {
 	arch := o.Arch
 	annotations = make(map[string]string)
-	if len(l.manifest) > 0 {
-		m, err := cloudlet.ParseManifest(l.manifest)
+	raw := l.manifest
+	if o.Manifest != nil {
+		raw = o.Manifest
+	}
+	if len(raw) > 0 {
+		m, err := cloudlet.ParseManifest(raw)
 		if err != nil {
 			return nil, nil, fmt.Errorf("cloudlet manifest /%s: %w", image.ManifestPath, err)
 		}
-		if err := annotate(annotations, m, l.manifest); err != nil {
+		if err := annotate(annotations, m, raw); err != nil {
 			return nil, nil, err
 		}
 		if arch == "" {

@@ -46,14 +46,13 @@ func (g *golden) configuration(given json.RawMessage) (*cloudlet.Configuration, 
 }
 
 // configured returns the tree of a request with its configuration in it, and the
-// parts of the configuration that have no effect. An image without templates
-// needs none, nor does one that was configured before it was pushed.
+// parts of the configuration that have no effect.
 func (r *Renderer) configured(ctx context.Context, g *golden, req api.RenderRequest) (t *image.Tree, unused []string, err error) {
 	tree, err := g.rootfs(req.Volatile)
 	if err != nil {
 		return nil, nil, unrenderable(err)
 	}
-	if len(req.Config) == 0 && (len(g.manifest.Templates) == 0 || configure.Configured(tree)) {
+	if !configure.Needed(tree, g.manifest, req.Config) {
 		return tree, nil, nil
 	}
 	c, err := g.configuration(req.Config)

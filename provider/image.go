@@ -11,9 +11,11 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/blobstore"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
+	"github.com/cloudlets/cloudlets/image/cloudlet"
 	"github.com/cloudlets/cloudlets/registry/metadata"
 )
 
@@ -136,12 +138,21 @@ func (r *Renderer) loadManifest(ctx context.Context, repository string, stored m
 	if err != nil {
 		return nil, unrenderable(err)
 	}
-	cloudletManifest, err := image.ReadCloudletManifest(ctx, tree, r.blobs)
+	cloudletManifest, err := r.cloudletManifest(ctx, m, tree)
 	if err != nil {
 		return nil, unrenderable(err)
 	}
 	descriptor := ocispec.Descriptor{MediaType: stored.MediaType, Digest: stored.Digest, Size: stored.Size}
 	return newGolden(descriptor, tree, cloudletManifest), nil
+}
+
+// cloudletManifest returns the cloudlet manifest of an image: the one that it was
+// pushed with, or else the one in its rootfs.
+func (r *Renderer) cloudletManifest(ctx context.Context, m ocispec.Manifest, tree *image.Tree) (*image.CloudletManifest, error) {
+	if pushed, ok := m.Annotations[api.AnnotationManifest]; ok {
+		return cloudlet.ParseManifest([]byte(pushed))
+	}
+	return image.ReadCloudletManifest(ctx, tree, r.blobs)
 }
 
 // diffIDs returns the digests of the uncompressed layers of an image.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -13,41 +12,26 @@ import (
 // configVariable names the configuration file in the environment.
 const configVariable = "CLOUDLETS_CONFIG"
 
-// What `cloudlets config` prints.
-const (
-	configSchema       = "schema"
-	configExample      = "example"
-	configAccessSchema = "access-schema"
-)
-
-func newConfig() *cobra.Command {
-	return &cobra.Command{
-		Use:   "config WHAT",
-		Short: "Print what the server's configuration file may hold",
-		Long: `Print what the configuration file of cloudlets serve may hold. WHAT is schema,
-for its JSON schema, example, for a file with every key at its default, or
-access-schema, for the JSON schema of the file that --access names.`,
-		Example: `  cloudlets config example > cloudlets.yaml
-  cloudlets serve --config cloudlets.yaml`,
-		Args: exactly("WHAT"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var text []byte
-			var err error
-			switch args[0] {
-			case configExample:
-				text = []byte(config.Example())
-			case configSchema:
-				text, err = config.Schema()
-			case configAccessSchema:
-				text, err = access.Schema()
-			default:
-				return usageError{fmt.Errorf("expected %s, %s or %s, found %q", configSchema, configExample, configAccessSchema, args[0])}
-			}
-			if err == nil {
-				_, err = cmd.OutOrStdout().Write(text)
-			}
-			return err
-		},
+// newServerConfig returns the commands that print what the server's configuration
+// may hold.
+func newServerConfig() []*cobra.Command {
+	printer := func(use, short string, describe func() ([]byte, error)) *cobra.Command {
+		return &cobra.Command{
+			Use: use, Short: short, Args: exactly(),
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				text, err := describe()
+				if err == nil {
+					_, err = cmd.OutOrStdout().Write(text)
+				}
+				return err
+			},
+		}
+	}
+	return []*cobra.Command{
+		printer("example", "Print a configuration file for serve, with every key at its default",
+			func() ([]byte, error) { return []byte(config.Example()), nil }),
+		printer("schema", "Print the JSON schema of the configuration file of serve", config.Schema),
+		printer("access-schema", "Print the JSON schema of the file that serve --access names", access.Schema),
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cloudlets/cloudlets/client"
-	"github.com/cloudlets/cloudlets/image"
 	"github.com/cloudlets/cloudlets/image/cloudlet"
 )
 
@@ -47,7 +46,7 @@ func (f *manifestFlag) open(g *globals, cmd *cobra.Command, images []string) (i 
 	if f.file != "" {
 		raw, err = readManifestFile(f.file)
 	} else {
-		raw, err = image.ReadManifestFile(cmd.Context(), i.Tree, i)
+		raw, err = i.ManifestFile(cmd.Context())
 	}
 	if err == nil && raw == nil {
 		raw = []byte("{}\n")

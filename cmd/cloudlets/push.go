@@ -13,6 +13,7 @@ import (
 
 func newPush(g *globals) *cobra.Command {
 	var options client.PushOptions
+	var manifest string
 	cmd := &cobra.Command{
 		Use:   "push ROOTFS REFERENCE",
 		Short: "Push a root filesystem as an image",
@@ -24,10 +25,16 @@ sent. The same files make the same image, whoever pushes them.`,
 		Example: `  cloudlets push rootfs.tar localhost:5000/golden/debian:12
   mmdebstrap bookworm | cloudlets push - localhost:5000/golden/debian:12`,
 		Args: exactly("ROOTFS", "REFERENCE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if manifest != "" {
+				if options.Manifest, err = readManifestFile(manifest); err != nil {
+					return err
+				}
+			}
 			return push(g, cmd, args[0], args[1], options)
 		},
 	}
+	cmd.Flags().StringVar(&manifest, "manifest", "", "file with the cloudlet manifest, instead of the one in the root filesystem")
 	cmd.Flags().StringVar(&options.Arch, "arch", "", "architecture of the image (default: what its cloudlet manifest says, or amd64)")
 	return cmd
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/client"
 	"github.com/cloudlets/cloudlets/converter"
+	"github.com/cloudlets/cloudlets/image/cloudlet"
 )
 
 // renderFlags are the flags of all commands that render.
@@ -29,7 +30,7 @@ func (f *renderFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.Var(&f.size, "size", "size of the disk (default: its content and --free-space; grows on first boot)")
 	flags.Var(&f.freeSpace, "free-space", "free space of the root filesystem, at least (default 512M without --size)")
-	flags.StringVar(&f.config, "config", "", "file with the configuration as JSON: hostname, dns, ip, args; - for the standard input")
+	flags.StringVar(&f.config, "config", "", configHelp)
 	flags.StringVar(&f.bootkit, "bootkit", "", "reference of a boot kit in the same registry, for images without a bootloader")
 	flags.StringVar(&f.kernelArgs, "append", "", "arguments to add to the kernel's command line")
 	flags.BoolVar(&f.volatile, "volatile", false, "keep the image's volatile paths")
@@ -62,14 +63,22 @@ func orLatest(reference string) string {
 	return reference
 }
 
-func readConfig(cmd *cobra.Command, path string) (json.RawMessage, error) {
-	switch path {
-	case "":
+// readConfig reads what was given for a configuration: nil for nothing.
+func readConfig(cmd *cobra.Command, given string) (json.RawMessage, error) {
+	switch {
+	case given == "":
 		return nil, nil
-	case "-":
-		return io.ReadAll(cmd.InOrStdin())
+	case given == "-":
+		return io.ReadAll(io.LimitReader(cmd.InOrStdin(), cloudlet.MaxConfigurationSize+1))
+	case strings.HasPrefix(strings.TrimSpace(given), "{"):
+		return json.RawMessage(given), nil
 	}
-	return os.ReadFile(path)
+	f, err := os.Open(given)
+	if err != nil {
+		return nil, err
+	}
+	config, err := io.ReadAll(io.LimitReader(f, cloudlet.MaxConfigurationSize+1))
+	return config, errors.Join(err, f.Close())
 }
 
 func resolveBootkit(cmd *cobra.Command, g *globals, repo *client.Repository, reference string) (*api.Bootkit, error) {

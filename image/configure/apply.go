@@ -3,7 +3,6 @@ package configure
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path"
 
@@ -12,14 +11,6 @@ import (
 	"github.com/cloudlets/cloudlets/image/cloudlet"
 	"github.com/cloudlets/cloudlets/image/template"
 )
-
-// RecordPath is where in the rootfs the configuration is recorded, from the
-// root. An image that has the file is configured, and is not configured again.
-const RecordPath = ".cloudlet/applied_config"
-
-// ErrConfigured says that an image was configured before.
-var ErrConfigured = errors.New("the image is configured already: /" + RecordPath +
-	" says with what; configure the image that it was made of")
 
 // Renderer renders templates. A [template.Runner] is one.
 type Renderer interface {
@@ -39,8 +30,12 @@ type Input struct {
 	Env map[string]string
 }
 
-// Configured reports whether a rootfs was configured before.
-func Configured(t *image.Tree) bool { return t.Lookup(RecordPath) != nil }
+// Needed reports whether an image is configured before it is rendered: with a
+// configuration that is given, or with the defaults that its templates want. One
+// that was configured before is rendered as it is.
+func Needed(t *image.Tree, m *cloudlet.Manifest, given []byte) bool {
+	return len(given) > 0 || len(m.Templates) > 0 && !Configured(t)
+}
 
 // Apply returns the tree of a configured image. The tree that is given is not
 // changed, and shares with the result what is the same.
