@@ -37,20 +37,17 @@ of their names is ./NAME.`,
   cloudlets config example > cloudlets.yaml`,
 		Args: between(1, 2, "IMAGE", "CONFIG"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			i, err := openImage(g, cmd, args[0], false)
-			if err != nil {
-				return err
-			}
-			defer i.Close()
-			if len(args) == 1 {
-				return showConfig(cmd, &setup, i)
-			}
-			setup.config = args[1]
-			s, err := setup.read(cmd, i)
-			if err != nil {
-				return err
-			}
-			return applyConfig(cmd, i, s, dryRun)
+			return withImage(g, cmd, args[0], false, func(i *client.Image) error {
+				if len(args) == 1 {
+					return showConfig(cmd, &setup, i)
+				}
+				setup.config = args[1]
+				s, err := setup.read(cmd, i)
+				if err != nil {
+					return err
+				}
+				return applyConfig(cmd, i, s, dryRun)
+			})
 		},
 	}
 	setup.registerWithoutConfig(cmd)

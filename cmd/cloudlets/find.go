@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cloudlets/cloudlets/client"
 	"github.com/cloudlets/cloudlets/image"
 	"github.com/cloudlets/cloudlets/image/cloudlet"
 )
@@ -39,6 +40,7 @@ func newFind(g *globals) *cobra.Command {
 	var manifest manifestFlag
 	var only onlyFlag
 	var zero bool
+	end := map[bool]string{false: "\n", true: "\x00"}
 	cmd := &cobra.Command{
 		Use:   "find IMAGE",
 		Short: "List the files of an image by their classes",
@@ -58,23 +60,16 @@ not named; without, those in a class that is.
 			if err != nil {
 				return err
 			}
-			i, err := openImage(g, cmd, args[0], false)
-			if err != nil {
-				return err
-			}
-			defer i.Close()
-			m, err := manifest.of(cmd, i)
-			if err != nil {
-				return err
-			}
-			if g.json {
-				return printFound(g, cmd, i.Tree, m, selection)
-			}
-			end := "\n"
-			if zero {
-				end = "\x00"
-			}
-			return writePaths(cmd.OutOrStdout(), i.Tree, m, selection, end)
+			return withImage(g, cmd, args[0], false, func(i *client.Image) error {
+				m, err := manifest.of(cmd, i)
+				if err != nil {
+					return err
+				}
+				if g.json {
+					return printFound(g, cmd, i.Tree, m, selection)
+				}
+				return writePaths(cmd.OutOrStdout(), i.Tree, m, selection, end[zero])
+			})
 		},
 	}
 	manifest.register(cmd)

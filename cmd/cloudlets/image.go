@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -26,4 +27,13 @@ func openImage(g *globals, cmd *cobra.Command, name string, whole bool) (*client
 			fmt.Fprintf(cmd.ErrOrStderr(), "warning: /%s: %s\n", path, what)
 		},
 	})
+}
+
+// withImage opens what a command was given for an image, uses it and closes it.
+func withImage(g *globals, cmd *cobra.Command, name string, whole bool, use func(*client.Image) error) error {
+	i, err := openImage(g, cmd, name, whole)
+	if err != nil {
+		return err
+	}
+	return errors.Join(use(i), i.Close())
 }

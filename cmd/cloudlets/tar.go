@@ -39,16 +39,13 @@ are.
 			if volatile {
 				selection |= cloudlet.Selection(cloudlet.Volatile)
 			}
-			i, err := openImage(g, cmd, args[0], true)
-			if err != nil {
-				return err
-			}
-			defer i.Close()
-			s, err := setup.read(cmd, i)
-			if err != nil {
-				return err
-			}
-			return saveTar(cmd, i, s, selection, output)
+			return withImage(g, cmd, args[0], true, func(i *client.Image) error {
+				s, err := setup.read(cmd, i)
+				if err != nil {
+					return err
+				}
+				return saveTar(cmd, i, s, selection, output)
+			})
 		},
 	}
 	setup.register(cmd)
