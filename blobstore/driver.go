@@ -38,6 +38,17 @@ type Driver interface {
 	// either go on or fail with an error that wraps ErrNotFound.
 	Open(ctx context.Context, key string) (extent.Blob, error)
 
+	// Stat returns the length in bytes of a sealed object, as the place where it
+	// is kept says now, whatever is remembered of it. The error wraps ErrNotFound
+	// where there is none.
+	Stat(ctx context.Context, key string) (int64, error)
+
+	// Scan writes all of a sealed object to w, as it is where it is kept: past
+	// every cache, as far as that can be done, and leaving nothing in one. It
+	// gives way to other work. The error wraps ErrNotFound where there is no
+	// object; an error of w is returned as it is, or wrapped.
+	Scan(ctx context.Context, key string, w io.Writer) (int64, error)
+
 	// Remove removes an object, sealed or not. There being none is no error.
 	// Removing by the key of an unsealed object leaves alone what was sealed.
 	Remove(ctx context.Context, key string) error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 
 	"github.com/opencontainers/go-digest"
 
@@ -89,7 +90,7 @@ func (s *Store) OpenFrames(ctx context.Context, d digest.Digest) (stored, conten
 	if stored, err = s.Open(ctx, d); err != nil {
 		return nil, nil, nil, err
 	}
-	return stored, &frameContent{Reader: frame.NewReader(stored, index, s.decoder), blob: stored}, index, nil
+	return stored, &frameContent{Reader: frame.NewReader(stored, index, s.decoder), blob: stored, store: s, of: d}, index, nil
 }
 
 // openFrames opens a blob that is the content of frames.
@@ -113,7 +114,7 @@ func (s *Store) loadFrames(ctx context.Context, key string) (object framesObject
 		return framesObject{}, err
 	}
 	if err := json.Unmarshal(b, &object); err != nil {
-		return framesObject{}, fmt.Errorf("object %s: %w", key, err)
+		return framesObject{}, fmt.Errorf("%w: object %s: %w", ErrDamaged, key, err)
 	}
 	s.framed.Add(key, object, int64(len(b)))
 	return object, nil
@@ -129,13 +130,24 @@ func (s *Store) frames(ctx context.Context, o framesObject) (extent.Blob, error)
 	if err != nil {
 		return nil, err
 	}
-	return &frameContent{Reader: frame.NewReader(blob, index, s.decoder), blob: blob}, nil
+	return &frameContent{Reader: frame.NewReader(blob, index, s.decoder), blob: blob, store: s, of: o.Blob}, nil
 }
 
 // frameContent is the open content of a blob of frames.
 type frameContent struct {
 	*frame.Reader
-	blob extent.Blob
+	blob  extent.Blob
+	store *Store
+	of    digest.Digest // of blob
+}
+
+// ReadAt reads content, and tells of frames that are damaged.
+func (c *frameContent) ReadAt(p []byte, off int64) (int, error) {
+	n, err := c.Reader.ReadAt(p, off)
+	if err != nil && err != io.EOF {
+		c.store.Suspect(c.of, err)
+	}
+	return n, err
 }
 
 // Close closes the blob that holds the frames.

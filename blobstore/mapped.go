@@ -131,7 +131,7 @@ func (s *Store) loadMap(ctx context.Context, r Record) (*extent.Map, error) {
 	}
 	m, err := extent.Decode(encoded)
 	if err != nil {
-		return nil, fmt.Errorf("object %s: %w", r.Key, err)
+		return nil, fmt.Errorf("%w: object %s: %w", ErrDamaged, r.Key, err)
 	}
 	s.maps.Add(r.Key, m, m.Memory())
 	return m, nil
@@ -141,12 +141,12 @@ func (s *Store) loadMap(ctx context.Context, r Record) (*extent.Map, error) {
 func (s *Store) readObject(ctx context.Context, key string) ([]byte, error) {
 	object, err := s.driver.Open(ctx, key)
 	if err != nil {
-		return nil, err
+		return nil, damaged(err)
 	}
 	defer object.Close()
 	b, err := io.ReadAll(io.NewSectionReader(object, 0, object.Size()))
 	if err != nil {
-		return nil, fmt.Errorf("read object %s: %w", key, err)
+		return nil, fmt.Errorf("read object %s: %w", key, damaged(err))
 	}
 	return b, nil
 }

@@ -14,6 +14,10 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrDigestMismatch says that content does not have the digest it should.
 	ErrDigestMismatch = errors.New("digest mismatch")
+	// ErrDamaged says that a blob is not what it was when it was stored: its
+	// object is gone, or is too short, or has other bytes, or cannot be read from
+	// its disk. An error of reading that does not wrap it leaves that open.
+	ErrDamaged = errors.New("damaged")
 	// ErrTooLarge says that a driver cannot store an object of that size.
 	ErrTooLarge = errors.New("too large to store")
 	// ErrBusy says that a driver has no room to take more just now. What was

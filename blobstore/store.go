@@ -29,6 +29,7 @@ type Store struct {
 	driver  Driver
 	index   Index
 	decoder *frame.Decoder
+	watcher func(digest.Digest) // or nil
 
 	// Objects never change, so what was read from one can be kept for ever.
 	indexes *cache.Cache[digest.Digest, *frame.Index] // by the digest of the encoded index
@@ -114,13 +115,15 @@ func (s *Store) Open(ctx context.Context, d digest.Digest) (extent.Blob, error) 
 	return s.OpenRecord(ctx, r)
 }
 
-// OpenRecord opens the blob of a record, for callers that hold one already.
-func (s *Store) OpenRecord(ctx context.Context, r Record) (extent.Blob, error) {
+// OpenRecord opens the blob of a record, for callers that hold one already. The
+// error wraps ErrDamaged where its object is missing or of another length.
+func (s *Store) OpenRecord(ctx context.Context, r Record) (_ extent.Blob, err error) {
+	defer func() { s.Suspect(r.Digest, err) }()
 	var blob extent.Blob
-	var err error
 	switch r.Kind {
 	case Whole:
 		blob, err = s.driver.Open(ctx, r.Key)
+		err = damaged(err)
 	case Mapped:
 		blob, err = s.openMap(ctx, r)
 	case Framed:
@@ -134,7 +137,7 @@ func (s *Store) OpenRecord(ctx context.Context, r Record) (extent.Blob, error) {
 	if blob.Size() != r.Size {
 		size := blob.Size()
 		return nil, errors.Join(blob.Close(),
-			fmt.Errorf("open blob %s: its object %s gives %d bytes, not %d: run cloudlets fsck", r.Digest, r.Key, size, r.Size))
+			fmt.Errorf("open blob %s: %w: its object %s gives %d bytes, not %d", r.Digest, ErrDamaged, r.Key, size, r.Size))
 	}
 	return blob, nil
 }

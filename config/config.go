@@ -20,6 +20,7 @@ type Config struct {
 	Htpasswd        string        `key:"htpasswd" reload:"true" help:"file of users and bcrypt hashes (htpasswd -B); it is read again when it changes"`
 	TLS             TLS           `key:"tls"`
 	Retention       string        `key:"retention" reload:"true" help:"JSON file that says which tags and untagged manifests to remove; if empty, none"`
+	Scrub           Scrub         `key:"scrub"`
 	Admin           Admin         `key:"admin"`
 	Log             Log           `key:"log"`
 	Events          Events        `key:"events"`
@@ -55,6 +56,13 @@ type TLS struct {
 	ClientCA string `key:"clientCa" help:"file with the certificates in PEM of those who vouch for clients"`
 }
 
+// Scrub is how the bytes of blobs are verified.
+type Scrub struct {
+	Interval   time.Duration `key:"interval" default:"720h" help:"how often every blob is verified; 0 for only when one cannot be read"`
+	Rate       int64         `key:"rate" default:"20971520" help:"most bytes a second that each server reads to verify blobs"`
+	RepairFrom string        `key:"repairFrom" help:"registries to fetch damaged blobs from, separated by commas, such as https://registry.example or https://mirror.example/prefix; if empty, none"`
+}
+
 // Admin is the listener for those who run the server.
 type Admin struct {
 	Listen string `key:"listen" help:"address that /metrics, /livez and /readyz are served on, such as 127.0.0.1:5001; if empty, they are not"`
@@ -73,6 +81,7 @@ func (c *Config) check() error {
 		checkAddress("listen", c.Listen, false),
 		checkAddress("admin.listen", c.Admin.Listen, true),
 		checkS3(c.S3),
+		checkScrub(c.Scrub),
 		checkPositive("idleTimeout", c.IdleTimeout),
 		checkPositive("uploadExpiry", c.UploadExpiry),
 		checkPositive("orphanInterval", c.OrphanInterval),
@@ -97,6 +106,16 @@ func checkS3(c S3) error {
 	}
 	if c.Redirect && c.Endpoint == "" {
 		return errors.New("s3.redirect: expected s3.endpoint too, there is no bucket to send clients to")
+	}
+	return nil
+}
+
+func checkScrub(c Scrub) error {
+	if c.Interval < 0 {
+		return fmt.Errorf("scrub.interval: expected a duration of zero or more, found %s", c.Interval)
+	}
+	if c.Rate <= 0 {
+		return fmt.Errorf("scrub.rate: expected a number of bytes above zero, found %d", c.Rate)
 	}
 	return nil
 }

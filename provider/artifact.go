@@ -13,6 +13,7 @@ import (
 	"github.com/cloudlets/cloudlets/converter"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/registry/metadata"
+	"github.com/cloudlets/cloudlets/registry/scrub"
 )
 
 // publish stores the output of a job and puts the derived artifact beside the
@@ -23,7 +24,7 @@ func (r *Renderer) publish(ctx context.Context, j *job, image *golden, m *extent
 	if err != nil {
 		return "", "", err
 	}
-	if record, err = r.meta.CommitBlob(ctx, repository, record, nil); err != nil {
+	if record, err = scrub.Commit(ctx, r.blobs, r.meta, repository, record, nil); err != nil {
 		return "", "", err
 	}
 	raw, err := artifactManifest(j, image.descriptor, record.Digest, record.Size)
@@ -87,6 +88,6 @@ func (r *Renderer) putEmptyConfig(ctx context.Context, repository string) error 
 	if err != nil {
 		return err
 	}
-	_, err = r.meta.CommitBlob(ctx, repository, record, nil)
+	_, err = scrub.Commit(ctx, r.blobs, r.meta, repository, record, nil)
 	return err
 }

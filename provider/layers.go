@@ -15,6 +15,7 @@ import (
 	"github.com/cloudlets/cloudlets/blobstore/frame"
 	"github.com/cloudlets/cloudlets/image/tarball"
 	"github.com/cloudlets/cloudlets/registry/metadata"
+	"github.com/cloudlets/cloudlets/registry/scrub"
 )
 
 // layers makes the content of layers readable at any offset, under their diff
@@ -60,7 +61,7 @@ func (l *layers) prepare(ctx context.Context, repository string, d ocispec.Descr
 	if err != nil {
 		return err
 	}
-	_, err = l.meta.CommitBlob(ctx, repository, record, nil)
+	_, err = scrub.Commit(ctx, l.blobs, l.meta, repository, record, nil)
 	return err
 }
 
@@ -98,7 +99,7 @@ func (l *layers) twin(ctx context.Context, repository string, d ocispec.Descript
 	if err != nil {
 		return "", pos, err
 	}
-	record, err = l.meta.CommitBlob(ctx, repository, record, nil)
+	record, err = scrub.Commit(ctx, l.blobs, l.meta, repository, record, nil)
 	return record.Digest, pos, err
 }
 

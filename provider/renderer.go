@@ -158,7 +158,8 @@ func (r *Renderer) Render(ctx context.Context, repository string, req api.Render
 		return api.Render{}, err
 	}
 	state, err := r.State(ctx, repository, key)
-	if !errors.Is(err, metadata.ErrRenderUnknown) && state.State != api.RenderFailed {
+	// One whose blob is damaged is made again, which repairs it.
+	if !errors.Is(err, metadata.ErrRenderUnknown) && !errors.Is(err, metadata.ErrBlobUnknown) && state.State != api.RenderFailed {
 		return state, err
 	}
 	j := r.begin(jobKey{repository, key}, parameters, req)

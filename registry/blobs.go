@@ -63,6 +63,7 @@ func (s *Server) sendBlob(w http.ResponseWriter, r *http.Request, record blobsto
 	if err := s.send(r.Context(), w, blob, part); err != nil {
 		// The header is out. What is left is to end the connection, so that
 		// the client does not take what it has for the whole.
+		s.blobs.Suspect(record.Digest, err)
 		s.log.Log(r.Context(), sendLevel(r, err), "blob not sent whole", "path", r.URL.Path, "error", err)
 		panic(http.ErrAbortHandler)
 	}

@@ -211,7 +211,7 @@ func TestConcurrentPushesThroughFaults(t *testing.T) {
 	}
 	pushes.Wait()
 	b.proxy.Fail(nil)
-	found, err := gc.Check(t.Context(), nodes[0].meta, nodes[0].blobs, false)
+	found, err := gc.Check(t.Context(), nodes[0].meta, nodes[0].blobs, gc.CheckOptions{})
 	if err != nil || !found.Sound() {
 		t.Errorf("found %+v, %v", found, err)
 	}

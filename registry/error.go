@@ -11,6 +11,9 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/cloudlets/cloudlets/blobstore"
 	"github.com/cloudlets/cloudlets/registry/metadata"
@@ -84,12 +87,17 @@ func asError(err error) *Error {
 	var missing *metadata.MissingError
 	var mismatch *blobstore.MismatchError
 	var held *metadata.HeldError
+	var quarantined *metadata.QuarantineError
 	switch {
 	case errors.As(err, &answer):
 		return answer
 	case errors.As(err, &missing):
 		return &Error{Status: http.StatusBadRequest, Code: CodeManifestBlobUnknown, Cause: err, Detail: missing.Digests,
 			Message: missing.Error() + ": push them before the manifest"}
+	case errors.As(err, &quarantined):
+		// Not found, so that whoever pushes it uploads it, which repairs it.
+		return &Error{Status: http.StatusNotFound, Code: CodeBlobUnknown, Cause: err, Detail: quarantineDetail(quarantined),
+			Message: "the blob is damaged here and is not served: push it again, which repairs it, or ask those who run the registry"}
 	case errors.As(err, &mismatch):
 		return &Error{Status: http.StatusBadRequest, Code: CodeDigestInvalid, Cause: err, Message: mismatch.Error()}
 	case errors.As(err, &held):
@@ -124,6 +132,8 @@ var knownErrors = []struct {
 	{metadata.ErrInUse, http.StatusConflict, CodeDenied, "a manifest of the repository refers to the blob: delete the manifest first"},
 	{metadata.ErrConflict, http.StatusRequestedRangeNotSatisfiable, CodeBlobUploadInvalid,
 		"another request changed the upload meanwhile: ask for its status and go on from there"},
+	{blobstore.ErrDamaged, http.StatusServiceUnavailable, CodeUnavailable,
+		"the blob cannot be read and is being verified: try again in a little while"},
 	{blobstore.ErrTooLarge, http.StatusRequestEntityTooLarge, CodeSizeInvalid,
 		"the blob is larger than can be stored here: its parts would have to be larger, which the server's settings say"},
 	{blobstore.ErrBusy, http.StatusServiceUnavailable, CodeUnavailable,
@@ -133,6 +143,15 @@ var knownErrors = []struct {
 	{metadata.ErrUncertain, http.StatusServiceUnavailable, CodeUnavailable,
 		"the database went away while it was told: it may have happened or not, look or try again"},
 	{os.ErrDeadlineExceeded, http.StatusRequestTimeout, CodeBlobUploadInvalid, "nothing was received for too long"},
+}
+
+// quarantineDetail is what clients are told of a blob in quarantine: not where it
+// is kept.
+func quarantineDetail(e *metadata.QuarantineError) any {
+	return struct {
+		Digest      digest.Digest `json:"digest"`
+		Quarantined time.Time     `json:"quarantined"`
+	}{e.Digest, e.Since}
 }
 
 // isFull says whether an error comes of a full disk or quota.

@@ -72,7 +72,7 @@ func both(t *testing.T, nodes []*fixture, request func(i int, node *fixture) rep
 // wantSound checks that every blob has its bytes.
 func wantSound(t *testing.T, node *fixture) {
 	t.Helper()
-	found, err := gc.Check(t.Context(), node.meta, node.blobs, false)
+	found, err := gc.Check(t.Context(), node.meta, node.blobs, gc.CheckOptions{})
 	if err != nil || !found.Sound() {
 		t.Errorf("found %+v, %v", found, err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cloudlets/cloudlets/blobstore"
 	"github.com/cloudlets/cloudlets/registry/metadata"
+	"github.com/cloudlets/cloudlets/registry/scrub"
 )
 
 // postUpload begins an upload, stores a blob that comes with the request, or
@@ -98,7 +99,7 @@ func (s *Server) discard(ctx context.Context, writer *blobstore.Writer) error {
 // its bytes are here.
 func (s *Server) commit(ctx context.Context, name string, record blobstore.Record, upload *metadata.Upload) error {
 	ctx = context.WithoutCancel(ctx)
-	kept, err := s.meta.CommitBlob(ctx, name, record, upload)
+	kept, err := scrub.Commit(ctx, s.blobs, s.meta, name, record, upload)
 	if errors.Is(err, metadata.ErrUncertain) || errors.Is(err, metadata.ErrConflict) {
 		return err // the object may be a blob's by now: another node may have sealed it, too
 	}

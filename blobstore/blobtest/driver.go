@@ -40,6 +40,8 @@ func TestDriver(t *testing.T, place func(t *testing.T) Open) {
 		"an open object that is removed stays or fails": testRemoveWhileOpen,
 		"listing tells sealed from unsealed":            testList,
 		"foreign keys open nothing":                     testForeignKeys,
+		"an object is scanned where it is kept":         testScan,
+		"a scan ends with its writer's error":           testScanError,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, place(t)) })
 	}

@@ -83,6 +83,9 @@ func testStore(t *testing.T, place func(t *testing.T) Open) {
 		"a blob that is not there":                    testMissing,
 		"a damaged frame is never served":             testDamage,
 		"objects carry the labels of what they store": testLabels,
+		"all damage is found":                         testVerify,
+		"damage below is not blamed on what is above": testVerifyBelow,
+		"an object says what it stands for":           testIdentify,
 	} {
 		t.Run(name, func(t *testing.T) {
 			open := place(t)

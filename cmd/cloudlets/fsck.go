@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,17 +16,20 @@ import (
 
 func newFsck(g *globals) *cobra.Command {
 	var at storeFlags
-	var repair, rebuild bool
+	var options gc.CheckOptions
+	var rebuild bool
 	cmd := &cobra.Command{
 		Use:   "fsck",
 		Short: "Compare metadata and blobs, or rebuild lost metadata",
 		Long: `Compare metadata and blobs in both directions: every blob must have its object,
-of the right size, and every object something that refers to it. The content of
-blobs is not read.
+of the right size, and every object something that refers to it. With --verify the
+content of all blobs is read, too, and must have its digest. Blobs that the server
+has put in quarantine are listed in any case.
 
-With --repair a damaged blob is read from another object of the same digest, if
-there is one that is whole. Objects that nothing refers to are only counted: the
-collector removes them once nobody can be writing them any more.
+With --repair what is damaged goes into quarantine, where it is not served, unless
+the store has another object of the same digest that is whole, and what is sound
+leaves it. Objects that nothing refers to are only counted: the collector removes
+them once nobody can be writing them any more.
 
 With --rebuild an empty database is filled from the store: the server keeps
 beside the blobs, in journals, what the database alone says. What was changed in
@@ -45,23 +49,24 @@ The exit code is 1 where a blob stays damaged, or something was not rebuilt.`,
 			if rebuild {
 				return runRebuild(g, cmd, at)
 			}
-			return runCheck(g, cmd, at, repair)
+			return runCheck(g, cmd, at, options)
 		},
 	}
 	at.register(cmd)
-	cmd.Flags().BoolVar(&repair, "repair", false, "let whole objects stand for damaged ones")
+	cmd.Flags().BoolVar(&options.Verify, "verify", false, "read the content of all blobs")
+	cmd.Flags().BoolVar(&options.Repair, "repair", false, "let whole objects stand for damaged ones")
 	cmd.Flags().BoolVar(&rebuild, "rebuild", false, "fill an empty database from the store")
 	cmd.MarkFlagsMutuallyExclusive("repair", "rebuild")
 	return cmd
 }
 
-func runCheck(g *globals, cmd *cobra.Command, at storeFlags, repair bool) (err error) {
-	st, err := at.open(cmd.Context(), metadata.Options{Exclusive: repair})
+func runCheck(g *globals, cmd *cobra.Command, at storeFlags, options gc.CheckOptions) (err error) {
+	st, err := at.open(cmd.Context(), metadata.Options{Exclusive: options.Repair})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	found, err := gc.Check(cmd.Context(), st.meta, st.blobs, repair)
+	found, err := gc.Check(cmd.Context(), st.meta, st.blobs, options)
 	if err != nil {
 		return err
 	}
@@ -69,7 +74,7 @@ func runCheck(g *globals, cmd *cobra.Command, at storeFlags, repair bool) (err e
 		return err
 	}
 	if !found.Sound() {
-		return errors.New("there are damaged blobs: restore their objects from a backup")
+		return errors.New("there are damaged blobs: push them again, or restore their objects from a backup")
 	}
 	return nil
 }
@@ -122,6 +127,9 @@ func printReport(w io.Writer, r journal.Report) {
 func printFindings(w io.Writer, f gc.Findings) {
 	for _, d := range f.Damaged {
 		fmt.Fprintf(w, "damaged: %s\n  %s\n  in: %s\n", d.Digest, d.Problem, strings.Join(d.Repositories, ", "))
+		if d.Quarantined != nil {
+			fmt.Fprintf(w, "  in quarantine since %s\n", d.Quarantined.Format(time.RFC3339))
+		}
 		if d.Repaired != "" {
 			fmt.Fprintf(w, "  repaired: it is read from %s now\n", d.Repaired)
 		}

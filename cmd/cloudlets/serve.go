@@ -24,6 +24,7 @@ import (
 	"github.com/cloudlets/cloudlets/registry/gc"
 	"github.com/cloudlets/cloudlets/registry/journal"
 	"github.com/cloudlets/cloudlets/registry/metadata"
+	"github.com/cloudlets/cloudlets/registry/quarantine"
 )
 
 const (
@@ -48,7 +49,9 @@ has the file read again.
 Everybody may do everything, unless --access, --htpasswd or --tls-client-ca says who
 may do what.
 
-The server collects its garbage while it serves: see cloudlets gc.`,
+The server collects its garbage while it serves: see cloudlets gc. It also reads
+all blobs again in turn, keeps damaged ones from being served, and repairs them
+if it can.`,
 		Args: exactly(),
 	}
 	load := registerConfig(cmd)
@@ -80,6 +83,11 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	scrubber, err := newScrubber(st, c.Scrub, log)
+	if err != nil {
+		return err
+	}
+	o.metrics.Register(scrubber.Collector())
 	gate, secure, err := newGate(c, st.meta, log)
 	if err != nil {
 		return err
@@ -107,6 +115,7 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 			api.ComponentRetention: func(w http.ResponseWriter, r *http.Request, name, rest string) error {
 				return retention.ServeExtension(w, r, name, rest)
 			},
+			api.ComponentQuarantine: quarantine.NewHandler(meta).ServeExtension,
 		},
 		OnManifest: func(_ context.Context, repository string, d digest.Digest) { renderer.Prepare(repository, d) },
 		Access:     gate, Quota: gate, Pulls: sender,
@@ -124,7 +133,7 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 	if c.Admin.Listen != "" {
 		admin = &http.Server{Handler: o.metrics.Admin(o.checks(st, at.data)...), ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive}
 	}
-	return listenAndServe(ctx, o, c, o.metrics.Wrap(gate.Handler(server)), secure, admin, collector.Run, sender.Run, keeper.Run)
+	return listenAndServe(ctx, o, c, o.metrics.Wrap(gate.Handler(server)), secure, admin, collector.Run, sender.Run, keeper.Run, scrubber.Run)
 }
 
 // listenAndServe serves until ctx is done, then lets requests under way end. The

@@ -13,6 +13,7 @@ import (
 	"github.com/cloudlets/cloudlets/blobstore"
 	"github.com/cloudlets/cloudlets/blobstore/frame"
 	"github.com/cloudlets/cloudlets/extent"
+	"github.com/cloudlets/cloudlets/registry/scrub"
 )
 
 // compose stores the layer that an index describes: the frames in body as one
@@ -38,7 +39,7 @@ func (h *Handler) compose(ctx context.Context, repository string, d digest.Diges
 	if err != nil {
 		return blobstore.Record{}, err
 	}
-	return h.meta.CommitBlob(ctx, repository, record, nil)
+	return scrub.Commit(ctx, h.blobs, h.meta, repository, record, nil)
 }
 
 // storePack stores the frames of a body, and what follows the frames of the
@@ -60,7 +61,7 @@ func (h *Handler) storePack(ctx context.Context, repository string, x *frame.Ind
 			places[i].blob = record.Digest
 		}
 	}
-	return h.meta.CommitBlob(ctx, repository, record, nil)
+	return scrub.Commit(ctx, h.blobs, h.meta, repository, record, nil)
 }
 
 // writePack writes the frames that a body has, each verified, and the trailer

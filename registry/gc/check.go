@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/cloudlets/cloudlets/blobstore"
 	"github.com/cloudlets/cloudlets/registry/metadata"
+	"github.com/cloudlets/cloudlets/registry/scrub"
 )
 
 // Damage is a blob whose object is missing or is not what its record says.
@@ -17,6 +19,7 @@ type Damage struct {
 	Digest       digest.Digest `json:"digest"`
 	Key          string        `json:"object"`
 	Problem      string        `json:"problem"`
+	Quarantined  *time.Time    `json:"quarantined,omitempty"`  // since when it is not served
 	Repositories []string      `json:"repositories,omitempty"` // that hold the blob; not all of many
 	Repaired     string        `json:"repaired,omitempty"`     // the object that stands for it now
 	record       blobstore.Record
@@ -48,24 +51,38 @@ func (f Findings) Sound() bool {
 // maxHolders is how many repositories are named of those that hold a blob.
 const maxHolders = 10
 
+// CheckOptions say how much Check does.
+type CheckOptions struct {
+	// Verify reads the content of all blobs and compares their digests.
+	Verify bool
+	// Repair puts damaged blobs in quarantine, and takes those out again of which
+	// the store has another object that is whole.
+	Repair bool
+	// Progress, if not nil, is written what is read to verify.
+	Progress io.Writer
+}
+
 // Check compares records and objects in both directions: every record must have
-// its object, of the right size, and every object something that refers to it.
-// Contents are not read. It may run beside servers.
+// its object, of the right size, and every object something that refers to it. It
+// may run beside servers. The error is one of looking: what is damaged is a finding.
 //
-// With repair, a damaged blob of which the store has another object — one that
-// lost a race and is in the trash, say — is read from that one, once all of it
-// was read and has the digest. Orphans are left to the collector, which waits
-// until nobody can be writing them any more. Where a journal is missing a
-// complete one is the next that is written.
-func Check(ctx context.Context, meta *metadata.Store, blobs *blobstore.Store, repair bool) (Findings, error) {
-	c := checker{meta: meta, blobs: blobs, damaged: make(map[digest.Digest]int)}
+// With Repair, a damaged blob of which the store has another object — one that lost
+// a race and is in the trash, say — is read from that one, once all of it was read
+// and has the digest. Orphans are left to the collector, which waits until nobody
+// can be writing them any more. Where a journal is missing a complete one is the next
+// that is written.
+func Check(ctx context.Context, meta *metadata.Store, blobs *blobstore.Store, o CheckOptions) (Findings, error) {
+	c := checker{meta: meta, blobs: blobs, options: o, damaged: make(map[digest.Digest]int)}
+	if err := c.quarantined(ctx); err != nil {
+		return c.found, fmt.Errorf("check the quarantine: %w", err)
+	}
 	if err := c.records(ctx); err != nil {
 		return c.found, fmt.Errorf("check records: %w", err)
 	}
-	if err := c.journals(ctx, repair); err != nil {
+	if err := c.journals(ctx); err != nil {
 		return c.found, fmt.Errorf("check journals: %w", err)
 	}
-	if err := c.objects(ctx, repair); err != nil {
+	if err := c.objects(ctx); err != nil {
 		return c.found, fmt.Errorf("check objects: %w", err)
 	}
 	return c.found, nil
@@ -74,6 +91,7 @@ func Check(ctx context.Context, meta *metadata.Store, blobs *blobstore.Store, re
 type checker struct {
 	meta    *metadata.Store
 	blobs   *blobstore.Store
+	options CheckOptions
 	found   Findings
 	damaged map[digest.Digest]int // where in found.Damaged
 }
@@ -96,44 +114,92 @@ func (c *checker) records(ctx context.Context) error {
 	}
 }
 
-func (c *checker) record(ctx context.Context, r blobstore.Record) error {
-	problem := c.open(ctx, r)
-	if problem == nil {
-		return nil
+// quarantined lists the blobs that were found damaged before.
+func (c *checker) quarantined(ctx context.Context) error {
+	var last digest.Digest
+	for {
+		page, err := c.meta.Quarantined(ctx, "", last, batch)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for _, q := range page {
+			last = q.Digest
+			if err := c.add(ctx, q.Record, q.Reason, &q.Since); err != nil {
+				return err
+			}
+		}
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	// It may have been collected since it was listed.
-	now, err := c.meta.LookupBlob(ctx, r.Digest)
-	if errors.Is(err, blobstore.ErrNotFound) || err == nil && now.Key != r.Key {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
+}
+
+// add adds a damaged blob to the findings.
+func (c *checker) add(ctx context.Context, r blobstore.Record, problem string, since *time.Time) error {
 	holders, err := c.meta.Holders(ctx, r.Digest, maxHolders)
 	if err != nil {
 		return err
 	}
 	c.damaged[r.Digest] = len(c.found.Damaged)
 	c.found.Damaged = append(c.found.Damaged, Damage{
-		Digest: r.Digest, Key: r.Key, Problem: problem.Error(), Repositories: holders, record: r,
+		Digest: r.Digest, Key: r.Key, Problem: problem, Quarantined: since, Repositories: holders, record: r,
 	})
 	return nil
 }
 
-// open opens a blob, which compares its size, and closes it.
-func (c *checker) open(ctx context.Context, r blobstore.Record) error {
-	blob, err := c.blobs.OpenRecord(ctx, r)
+// record checks the object of one record, as it is now: it may have been collected
+// since it was listed.
+func (c *checker) record(ctx context.Context, listed blobstore.Record) error {
+	b, err := c.meta.BlobToScrub(ctx, listed.Digest)
+	if errors.Is(err, blobstore.ErrNotFound) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	return blob.Close()
+	err = c.verify(ctx, b.Record)
+	if err == nil {
+		return c.sound(ctx, b)
+	}
+	if !errors.Is(err, blobstore.ErrDamaged) {
+		return err
+	}
+	if b.Quarantined {
+		return nil // it is among the findings
+	}
+	if c.options.Repair {
+		if _, err := c.meta.Quarantine(ctx, b.Record, err.Error()); err != nil {
+			return err
+		}
+	}
+	return c.add(ctx, b.Record, err.Error(), nil)
+}
+
+// verify looks at an object as closely as was asked for. One that others are read
+// through is small, and is read in any case.
+func (c *checker) verify(ctx context.Context, r blobstore.Record) error {
+	if r.Kind == blobstore.Whole && !c.options.Verify {
+		return c.blobs.Check(ctx, r)
+	}
+	return c.blobs.Verify(ctx, r, c.options.Progress)
+}
+
+// sound takes note of a blob whose object is as it should be, as far as was looked.
+func (c *checker) sound(ctx context.Context, b metadata.Scrubbing) error {
+	if !c.options.Repair || !c.options.Verify && !b.Quarantined {
+		return nil
+	}
+	if b.Quarantined && c.blobs.Verify(ctx, b.Record, c.options.Progress) != nil {
+		return ctx.Err()
+	}
+	if err := c.meta.Verified(ctx, b.Record); err != nil {
+		return err
+	}
+	if i, ok := c.damaged[b.Digest]; ok {
+		c.found.Damaged[i].Repaired = b.Key
+	}
+	return nil
 }
 
 // journals looks for the object of every journal.
-func (c *checker) journals(ctx context.Context, repair bool) error {
+func (c *checker) journals(ctx context.Context) error {
 	journals, err := c.meta.Journals(ctx)
 	if err != nil {
 		return err
@@ -151,7 +217,7 @@ func (c *checker) journals(ctx context.Context, repair bool) error {
 			return err
 		}
 	}
-	if !repair || len(c.found.LostJournals) == 0 {
+	if !c.options.Repair || len(c.found.LostJournals) == 0 {
 		return nil
 	}
 	return c.meta.ForgetJournals(ctx)
@@ -159,7 +225,7 @@ func (c *checker) journals(ctx context.Context, repair bool) error {
 
 // objects looks for whatever refers to every object, and for objects that can
 // stand for damaged blobs.
-func (c *checker) objects(ctx context.Context, repair bool) error {
+func (c *checker) objects(ctx context.Context) error {
 	page := make([]blobstore.Object, 0, batch)
 	for o, err := range c.blobs.Driver().List(ctx) {
 		if err != nil {
@@ -169,19 +235,19 @@ func (c *checker) objects(ctx context.Context, repair bool) error {
 		if page = append(page, o); len(page) < batch {
 			continue
 		}
-		if err := c.page(ctx, page, repair); err != nil {
+		if err := c.page(ctx, page); err != nil {
 			return err
 		}
 		page = page[:0]
 	}
-	return c.page(ctx, page, repair)
+	return c.page(ctx, page)
 }
 
-func (c *checker) page(ctx context.Context, page []blobstore.Object, repair bool) error {
+func (c *checker) page(ctx context.Context, page []blobstore.Object) error {
 	keys := make([]string, len(page))
 	sizes := make(map[string]int64, len(page))
 	for i, o := range page {
-		if repair {
+		if c.options.Repair {
 			if err := c.repair(ctx, o); err != nil {
 				return err
 			}
@@ -203,37 +269,12 @@ func (c *checker) page(ctx context.Context, page []blobstore.Object, repair bool
 // repair lets an object stand for a damaged blob if it is that blob.
 func (c *checker) repair(ctx context.Context, o blobstore.Object) error {
 	i, damaged := c.damaged[o.Label.Digest]
-	if !o.Sealed || !damaged {
+	if !damaged || c.found.Damaged[i].Repaired != "" {
 		return nil
 	}
-	d := &c.found.Damaged[i]
-	if d.Repaired != "" || o.Key == d.Key || o.Label.Kind != d.record.Kind {
-		return nil
-	}
-	r := d.record
-	r.Key = o.Key
-	if c.verify(ctx, r) != nil {
-		return ctx.Err() // no better than the other
-	}
-	err := c.meta.RepointBlob(ctx, r.Digest, d.Key, r.Key)
-	if errors.Is(err, metadata.ErrConflict) || errors.Is(err, blobstore.ErrNotFound) {
-		return nil
-	}
-	if err == nil {
-		d.Repaired = r.Key
+	done, err := scrub.ReplaceBy(ctx, c.meta, c.blobs, c.found.Damaged[i].record, o, c.options.Progress)
+	if done {
+		c.found.Damaged[i].Repaired = o.Key
 	}
 	return err
-}
-
-// verify reads a blob and compares its digest.
-func (c *checker) verify(ctx context.Context, r blobstore.Record) error {
-	blob, err := c.blobs.OpenRecord(ctx, r)
-	if err != nil {
-		return err
-	}
-	got, err := r.Digest.Algorithm().FromReader(io.NewSectionReader(blob, 0, blob.Size()))
-	if err == nil && got != r.Digest {
-		err = &blobstore.MismatchError{Want: r.Digest, Got: got}
-	}
-	return errors.Join(err, blob.Close())
 }

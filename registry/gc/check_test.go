@@ -59,7 +59,7 @@ func testCheck(t *testing.T, w *world) {
 
 func (w *world) check(repair bool) Findings {
 	w.t.Helper()
-	f, err := Check(w.ctx, w.meta, w.blobs, repair)
+	f, err := Check(w.ctx, w.meta, w.blobs, CheckOptions{Repair: repair})
 	if err != nil {
 		w.t.Fatal(err)
 	}

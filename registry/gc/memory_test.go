@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"iter"
 	"maps"
 	"slices"
@@ -151,3 +152,19 @@ func (w *memoryWriter) Seal(_ context.Context, label blobstore.Label) (string, e
 }
 
 func (w *memoryWriter) Close() error { return nil }
+
+func (m *memory) Stat(ctx context.Context, key string) (int64, error) {
+	o, err := m.Open(ctx, key)
+	if err != nil {
+		return 0, err
+	}
+	return o.Size(), nil
+}
+
+func (m *memory) Scan(ctx context.Context, key string, w io.Writer) (int64, error) {
+	o, err := m.Open(ctx, key)
+	if err != nil {
+		return 0, err
+	}
+	return io.Copy(w, io.NewSectionReader(o, 0, o.Size()))
+}

@@ -497,7 +497,7 @@ func sorted(set map[digest.Digest]bool) []digest.Digest {
 // wantSound checks that rows and objects fit, and returns what was found.
 func (w *world) wantSound() gc.Findings {
 	w.t.Helper()
-	found, err := gc.Check(w.ctx, w.meta, w.blobs, false)
+	found, err := gc.Check(w.ctx, w.meta, w.blobs, gc.CheckOptions{})
 	w.must(err)
 	if !found.Sound() {
 		w.t.Fatalf("got %+v", found)

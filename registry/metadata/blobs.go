@@ -15,13 +15,15 @@ import (
 var _ blobstore.Index = (*Store)(nil)
 
 // LookupBlob returns the record of a blob, whichever repositories hold it. The
-// error wraps blobstore.ErrNotFound where there is none.
+// error wraps blobstore.ErrNotFound where there is none, or is a
+// [QuarantineError].
 func (s *Store) LookupBlob(ctx context.Context, d digest.Digest) (blobstore.Record, error) {
 	r := blobstore.Record{Digest: d}
-	err := s.get(ctx, `SELECT size, kind, object_key FROM blobs WHERE digest = $1`,
-		[]any{string(d)}, []any{&r.Size, (*string)(&r.Kind), &r.Key})
+	var q quarantine
+	err := s.get(ctx, `SELECT size, kind, object_key, quarantined_at, quarantine_reason FROM blobs WHERE digest = $1`,
+		[]any{string(d)}, []any{&r.Size, (*string)(&r.Kind), &r.Key, &q.since, &q.reason})
 	if err == nil {
-		r.Needs, err = s.needs(ctx, r)
+		r.Needs, err = s.readable(ctx, r, q)
 	}
 	if err != nil {
 		return blobstore.Record{}, fmt.Errorf("look up blob %s: %w", d, orElse(err, ErrBlobUnknown))
@@ -31,7 +33,20 @@ func (s *Store) LookupBlob(ctx context.Context, d digest.Digest) (blobstore.Reco
 
 const needsQuery = `SELECT needs FROM blob_needs WHERE digest = $1 ORDER BY position`
 
-// needs returns the blobs that a blob is read from. They never change.
+// readable returns the blobs that a blob is read from, and refuses one that must
+// not be read.
+func (s *Store) readable(ctx context.Context, r blobstore.Record, q quarantine) ([]digest.Digest, error) {
+	if err := q.check(r.Digest, r.Digest); err != nil {
+		return nil, err
+	}
+	needs, err := s.needs(ctx, r)
+	if err != nil || len(needs) == 0 {
+		return needs, err
+	}
+	return needs, checkBelow(r.Digest, func(query string, args, dest []any) error { return s.get(ctx, query, args, dest) })
+}
+
+// needs returns the blobs that a blob is read from.
 func (s *Store) needs(ctx context.Context, r blobstore.Record) ([]digest.Digest, error) {
 	if r.Kind == blobstore.Whole {
 		return nil, nil
@@ -46,7 +61,8 @@ func (s *Store) needs(ctx context.Context, r blobstore.Record) ([]digest.Digest,
 }
 
 // Blob returns the record of a blob that a repository holds. The error wraps
-// [ErrBlobUnknown] where it holds none of that digest.
+// [ErrBlobUnknown] where it holds none of that digest, or is a
+// [QuarantineError].
 func (s *Store) Blob(ctx context.Context, repository string, d digest.Digest) (blobstore.Record, error) {
 	r, _, err := s.blob(ctx, repository, d)
 	return r, err
@@ -103,7 +119,7 @@ func (h heldBlob) cost() int64 {
 }
 
 func (s *Store) blob(ctx context.Context, repository string, d digest.Digest) (r blobstore.Record, lease time.Time, err error) {
-	const query = `SELECT b.size, b.kind, b.object_key, COALESCE(l.expires_at, 0)
+	const query = `SELECT b.size, b.kind, b.object_key, b.quarantined_at, b.quarantine_reason, COALESCE(l.expires_at, 0)
 		FROM repositories r
 		JOIN repository_blobs rb ON rb.repository_id = r.id
 		JOIN blobs b ON b.digest = rb.digest
@@ -111,11 +127,13 @@ func (s *Store) blob(ctx context.Context, repository string, d digest.Digest) (r
 		WHERE r.name = $1 AND rb.digest = $2`
 	h, err := s.held.ask(question{query, repository, string(d)}, func() (h heldBlob, err error) {
 		var expires int64
+		var q quarantine
 		h.record.Digest = d
-		err = s.get(ctx, query, []any{repository, string(d)}, []any{&h.record.Size, (*string)(&h.record.Kind), &h.record.Key, &expires})
+		err = s.get(ctx, query, []any{repository, string(d)},
+			[]any{&h.record.Size, (*string)(&h.record.Kind), &h.record.Key, &q.since, &q.reason, &expires})
 		h.lease = timeOf(expires)
 		if err == nil {
-			h.record.Needs, err = s.needs(ctx, h.record)
+			h.record.Needs, err = s.readable(ctx, h.record, q)
 		}
 		return h, err
 	})
@@ -152,7 +170,7 @@ func (s *Store) Blobs(ctx context.Context, repository string, after digest.Diges
 //
 // upload, if not nil, is the upload that wrote the object and ends with it. The
 // error wraps [ErrConflict] where the upload was changed meanwhile and
-// [ErrBlobUnknown] where a blob that r needs does not exist; the object is then
+// [ErrBlobUnknown] where a blob that r needs cannot be read; the object is then
 // the caller's to remove.
 func (s *Store) CommitBlob(ctx context.Context, repository string, r blobstore.Record, upload *Upload) (blobstore.Record, error) {
 	var kept blobstore.Record
@@ -201,44 +219,43 @@ func (t *tx) record(r blobstore.Record) (blobstore.Record, error) {
 }
 
 func (t *tx) need(d digest.Digest, position int, needs digest.Digest) error {
-	there, err := t.exists(`SELECT 1 FROM blobs WHERE digest = $1`, string(needs))
-	if err != nil {
-		return err
+	if err := t.checkReadable(needs); err != nil {
+		return fmt.Errorf("it is read from %s: %w", needs, err)
 	}
-	if !there {
-		return fmt.Errorf("it is read from %s: %w", needs, ErrBlobUnknown)
-	}
-	_, err = t.exec(`INSERT INTO blob_needs (digest, position, needs) VALUES ($1, $2, $3)`, string(d), position, string(needs))
+	_, err := t.exec(`INSERT INTO blob_needs (digest, position, needs) VALUES ($1, $2, $3)`, string(d), position, string(needs))
 	return err
 }
 
 // older returns the record that stands for a digest already and trashes the
-// object of the newer one.
+// object of the newer one; or the newer one, if the older one is damaged.
 func (t *tx) older(newer blobstore.Record) (blobstore.Record, error) {
-	r, err := t.lockRecord(newer.Digest, t.dialect.lock)
-	if errors.Is(err, sql.ErrNoRows) {
+	r, damaged, err := t.lockRecord(newer.Digest, t.dialect.lock)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
 		return r, errAgain // it was collected meanwhile
-	}
-	if err != nil || r.Key == newer.Key {
+	case err != nil || r.Key == newer.Key:
 		return r, err
+	}
+	if damaged, err = t.orBelow(r, damaged); err != nil {
+		return r, err
+	}
+	if damaged {
+		return newer, t.replace(r, newer)
 	}
 	return r, t.trash(newer.Key)
 }
 
-// lockRecord reads the record of a blob with one of the dialect's locks.
-func (t *tx) lockRecord(d digest.Digest, lock string) (blobstore.Record, error) {
-	r := blobstore.Record{Digest: d}
-	err := t.get(`SELECT size, kind, object_key FROM blobs WHERE digest = $1`+lock,
-		[]any{string(d)}, []any{&r.Size, (*string)(&r.Kind), &r.Key})
-	if err != nil || r.Kind == blobstore.Whole {
-		return r, err
+// lockRecord reads the record of a blob with one of the dialect's locks, and
+// whether the blob is in quarantine.
+func (t *tx) lockRecord(d digest.Digest, lock string) (r blobstore.Record, quarantined bool, err error) {
+	r.Digest = d
+	var since int64
+	err = t.get(`SELECT size, kind, object_key, quarantined_at FROM blobs WHERE digest = $1`+lock,
+		[]any{string(d)}, []any{&r.Size, (*string)(&r.Kind), &r.Key, &since})
+	if err != nil {
+		return r, false, err
 	}
-	var needs digest.Digest
-	err = t.list(needsQuery, []any{string(d)}, []any{&needs}, func() bool {
-		r.Needs = append(r.Needs, needs)
-		return true
-	})
-	return r, err
+	return r, since > 0, t.complete(&r)
 }
 
 // link puts a blob in a repository, with a lease, and lets the manifests there
@@ -275,11 +292,14 @@ func (t *tx) holds(repository int64, d digest.Digest) (bool, error) {
 
 // MountBlob puts a blob that the repository from holds into another one, or, if
 // from is empty, a blob that any repository holds. The error wraps
-// [ErrBlobUnknown] where there is none.
+// [ErrBlobUnknown] where there is none, or is a [QuarantineError].
 func (s *Store) MountBlob(ctx context.Context, repository, from string, d digest.Digest) error {
 	return s.update(ctx, fmt.Sprintf("mount blob %s in %s", d, repository), func(t *tx) error {
 		if held, err := t.heldBy(from, d); err != nil || !held {
 			return orUnknown(err)
+		}
+		if err := t.checkReadable(d); err != nil {
+			return err
 		}
 		id, err := t.ensureRepository(repository)
 		if err != nil {

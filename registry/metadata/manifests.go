@@ -157,6 +157,12 @@ func (t *tx) resolve(repo int64, r Reference) (blob sql.NullString, child sql.Nu
 		}
 	}
 	held, err := t.holds(repo, r.Digest)
+	if held && err == nil && !r.Sparse {
+		// A manifest that nobody could pull is not acknowledged.
+		if err = t.checkReadable(r.Digest); errors.Is(err, ErrBlobUnknown) {
+			held, err = false, nil
+		}
+	}
 	return sql.NullString{String: string(r.Digest), Valid: held}, child, err
 }
 

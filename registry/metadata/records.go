@@ -25,26 +25,6 @@ func (s *Store) Records(ctx context.Context, after digest.Digest, limit int) ([]
 	return records, nil
 }
 
-// RepointBlob makes another object stand for a blob, of the same kind and
-// content: fsck has found that the object it had is damaged. The error wraps
-// [ErrConflict] where the blob is not kept in from, and blobstore.ErrNotFound
-// where to was given up.
-func (s *Store) RepointBlob(ctx context.Context, d digest.Digest, from, to string) error {
-	return s.update(ctx, fmt.Sprintf("repoint blob %s", d), func(t *tx) error {
-		if _, err := t.exec(`DELETE FROM trash WHERE object_key = $1 AND doomed = 0`, to); err != nil {
-			return err
-		}
-		if err := t.claimObject(to); err != nil {
-			return err
-		}
-		n, err := t.exec(`UPDATE blobs SET object_key = $1, verified_at = $2 WHERE digest = $3 AND object_key = $4`, to, t.now, string(d), from)
-		if err == nil && n == 0 {
-			return ErrConflict
-		}
-		return err
-	})
-}
-
 // Holders returns the names of up to limit repositories that hold a blob.
 func (s *Store) Holders(ctx context.Context, d digest.Digest, limit int) ([]string, error) {
 	names, err := s.names(ctx, `SELECT r.name FROM repository_blobs rb JOIN repositories r ON r.id = rb.repository_id

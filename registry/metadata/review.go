@@ -185,13 +185,17 @@ func (t *tx) review(r review, keep KeepUntagged, done *Reviewed) error {
 
 // retryLater puts a review off for longer each time.
 func (t *tx) retryLater(r review) error {
-	wait := maxRetry
-	if r.attempts < 10 { // 2^10 minutes are under a day
-		wait = firstRetry << r.attempts
-	}
 	_, err := t.exec(`UPDATE gc_queue SET review_after = $1, attempts = $2 WHERE kind = $3 AND repository_id = $4 AND digest = $5`,
-		t.after(wait), r.attempts+1, r.kind, r.repo, string(r.digest))
+		t.after(retryWait(r.attempts)), r.attempts+1, r.kind, r.repo, string(r.digest))
 	return err
+}
+
+// retryWait returns how long to wait after so many attempts that failed.
+func retryWait(attempts int64) time.Duration {
+	if attempts < 10 { // 2^10 minutes are under a day
+		return firstRetry << attempts
+	}
+	return maxRetry
 }
 
 // reviewManifest removes a manifest that nothing holds and no policy keeps. It
@@ -352,11 +356,11 @@ func (t *tx) reviewBlob(r review, done *Reviewed) error {
 
 // lockFreeRecord is lockRecord that does not wait.
 func (t *tx) lockFreeRecord(d digest.Digest) (blobstore.Record, error) {
-	r, err := t.lockRecord(d, t.dialect.skip)
+	r, _, err := t.lockRecord(d, t.dialect.skip)
 	if !errors.Is(err, sql.ErrNoRows) || t.dialect.skip == "" {
 		return r, err
 	}
-	if _, err = t.lockRecord(d, ""); err == nil {
+	if _, _, err = t.lockRecord(d, ""); err == nil {
 		return r, errBusy
 	}
 	return r, err

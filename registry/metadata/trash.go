@@ -137,7 +137,7 @@ func (s *Store) RestoreBlob(ctx context.Context, repository string, d digest.Dig
 
 // revive makes a blob exist again, and the blobs that it is read from.
 func (t *tx) revive(d digest.Digest) error {
-	_, err := t.lockRecord(d, t.dialect.lock)
+	_, _, err := t.lockRecord(d, t.dialect.lock)
 	if !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}

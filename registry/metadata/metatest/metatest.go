@@ -75,6 +75,10 @@ func Run(t *testing.T, open Open) {
 		"OvertakenJournalIsRefused":             testOvertakenJournal,
 		"CompleteJournalStandsForThoseBefore":   testCompleteJournal,
 		"DatabaseIsRebuilt":                     testRebuild,
+		"QuarantineReachesWhatIsReadFromIt":     testQuarantine,
+		"PushReplacesWhatCannotBeRead":          testRepush,
+		"DamagedObjectIsReplaced":               testReplace,
+		"OldestVerifiedIsClaimedFirst":          testScrubClaims,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
