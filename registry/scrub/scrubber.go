@@ -119,12 +119,12 @@ func (s *Scrubber) verifyAll(ctx context.Context, claimed []metadata.Scrubbing, 
 	var failed error
 	for _, b := range claimed {
 		verdict, err := s.examine(ctx, b, s.limiter)
-		switch {
-		case verdict == unknown:
+		switch verdict {
+		case unknown:
 			r.Unknown++
 			*failures++
 			failed = err
-		case verdict == damaged:
+		case damaged:
 			r.Damaged++
 			*failures = 0
 		default:
