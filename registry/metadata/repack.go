@@ -10,10 +10,11 @@ import (
 )
 
 // Packs returns the records of up to limit blobs, by digest, from after on, that
-// are kept whole, that no repository holds and that others are read from.
+// are kept whole, not in quarantine, that no repository holds and that others are
+// read from.
 func (s *Store) Packs(ctx context.Context, after digest.Digest, limit int) ([]blobstore.Record, error) {
 	packs, err := s.recordList(ctx, `SELECT digest, size, kind, object_key FROM blobs b
-		WHERE digest > $1 AND kind = 'whole' AND size > 0
+		WHERE digest > $1 AND kind = 'whole' AND size > 0 AND quarantined_at = 0
 		AND EXISTS (SELECT 1 FROM blob_needs n WHERE n.needs = b.digest)
 		AND NOT EXISTS (SELECT 1 FROM repository_blobs h WHERE h.digest = b.digest)
 		ORDER BY digest LIMIT $2`, string(after), limit)

@@ -35,7 +35,8 @@ import (
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
-		goleak.IgnoreAnyFunction("os/exec.(*Cmd).writerDescriptor.func1")) // of the database's server
+		// What pgtest shares among all tests: its server and a connection to it.
+		goleak.IgnoreAnyFunction("os/exec.(*Cmd).writerDescriptor.func1"), goleak.IgnoreAnyFunction("database/sql.(*DB).connectionOpener"))
 }
 
 // place is where objects are, to be damaged by other means than a driver's.
