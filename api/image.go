@@ -31,6 +31,9 @@ const (
 	// digest of as JSON.
 	AnnotationDerivation = "org.cloudlets.render.derivation"
 	AnnotationParameters = "org.cloudlets.render.parameters"
+	// AnnotationCommandLine, on a derived artifact that a bootloader does not
+	// start, is what the kernel is to be started with.
+	AnnotationCommandLine = "org.cloudlets.render.command-line"
 )
 
 // Media types and artifact types.
@@ -45,6 +48,12 @@ const (
 // ArtifactDisk returns the artifact type of a disk in a format, which is also
 // the media type of the disk's blob.
 func ArtifactDisk(format string) string { return artifactDiskPrefix + format }
+
+// ArtifactOutput returns the artifact type of an output of a type in a format,
+// which is also the media type of its blob.
+func ArtifactOutput(outputType, format string) string {
+	return "application/vnd.cloudlets." + outputType + "." + format
+}
 
 // Bootkit names a boot kit.
 type Bootkit struct {

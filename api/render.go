@@ -21,8 +21,14 @@ const ComponentRenders = "renders"
 type RenderRequest struct {
 	// Image is the digest of the image's OCI manifest or index.
 	Image digest.Digest `json:"image"`
-	// Format is the provider's container of the disk: "raw", "qcow2".
+	// Format is the provider's container of the disk: "raw", "qcow2"; or "tar".
 	Format string `json:"format"`
+	// Type is what is in the container: "disk", "filesystem", "kernel",
+	// "ramdisk", "persistent"; empty is a disk, or the filesystem for a tar.
+	Type string `json:"type,omitempty"`
+	// Entrypoint is the kind of the entry point, "kernel", "init" or "chroot";
+	// empty is the first of the image's that the output can start.
+	Entrypoint string `json:"entrypoint,omitempty"`
 	// Size is the size of the disk in bytes; 0 is content plus FreeSpace.
 	Size int64 `json:"size,omitempty"`
 	// FreeSpace is how many bytes of the root filesystem stay free, at least.
@@ -33,6 +39,14 @@ type RenderRequest struct {
 	KernelArgs string `json:"kernelArgs,omitempty"`
 	// Config is the configuration: hostname, dns, ip, args.
 	Config json.RawMessage `json:"config,omitempty"`
+	// Persistent has the persistent paths mounted from a second disk, which is
+	// rendered by a request like this with the type "persistent".
+	Persistent bool `json:"persistent,omitempty"`
+	// PersistentSize is the size of that second disk in bytes; 0 is as small as
+	// possible.
+	PersistentSize int64 `json:"persistentSize,omitempty"`
+	// VolatileTmpfs has directories for volatile files mounted in memory.
+	VolatileTmpfs bool `json:"volatileTmpfs,omitempty"`
 	// Bootkit brings bootloader files that the image does not have.
 	Bootkit *Bootkit `json:"bootkit,omitempty"`
 }
@@ -55,5 +69,8 @@ type Render struct {
 	Artifact digest.Digest `json:"artifact,omitempty"` // of the derived artifact's manifest, once done
 	Hashed   int64         `json:"hashed,omitempty"`   // bytes of the output read so far
 	Boot     []string      `json:"boot,omitempty"`     // firmware the disk boots with: "bios", "uefi"
-	Notes    []string      `json:"notes,omitempty"`    // what a person should know about the result
+	// CommandLine is what the kernel is started with, of a filesystem, a kernel
+	// or a ramdisk.
+	CommandLine string   `json:"commandLine,omitempty"`
+	Notes       []string `json:"notes,omitempty"` // what a person should know about the result
 }

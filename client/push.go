@@ -71,6 +71,7 @@ func (r *Repository) pushLayerAsImage(ctx context.Context, l *layer, o PushOptio
 // of its manifest.
 func describe(l *layer, o PushOptions) (config []byte, annotations map[string]string, err error) {
 	arch := o.Arch
+	run := ocispec.ImageConfig{Cmd: []string{"/bin/sh"}}
 	annotations = make(map[string]string)
 	raw := l.manifest
 	if o.Manifest != nil {
@@ -87,11 +88,14 @@ func describe(l *layer, o PushOptions) (config []byte, annotations map[string]st
 		if arch == "" {
 			arch = m.Arch
 		}
+		if e := m.Entrypoints[cloudlet.EntryChroot]; e != nil && len(e.Command) > 0 {
+			run = ocispec.ImageConfig{Entrypoint: e.Shell()}
+		}
 	}
 	config, err = json.Marshal(ocispec.Image{
 		Created:  &l.newest,
 		Platform: ocispec.Platform{Architecture: ociArch(arch), OS: "linux"},
-		Config:   ocispec.ImageConfig{Cmd: []string{"/bin/sh"}},
+		Config:   run,
 		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{l.diffID}},
 	})
 	return config, annotations, err

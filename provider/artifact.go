@@ -10,7 +10,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cloudlets/cloudlets/api"
-	"github.com/cloudlets/cloudlets/converter"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/registry/metadata"
 	"github.com/cloudlets/cloudlets/registry/scrub"
@@ -47,13 +46,17 @@ func (r *Renderer) publish(ctx context.Context, j *job, image *golden, m *extent
 // artifactManifest returns the manifest of a derived artifact. It has no date:
 // the same derivation gives the same manifest everywhere.
 func artifactManifest(j *job, subject ocispec.Descriptor, blob digest.Digest, size int64) ([]byte, error) {
-	format, err := converter.FindFormat(j.request.Format)
-	if err != nil {
-		return nil, err
+	params := parameters(j.request)
+	annotations := map[string]string{
+		api.AnnotationDerivation: j.key.derivation.String(),
+		api.AnnotationParameters: j.parameters,
+	}
+	if line := j.state().CommandLine; line != "" {
+		annotations[api.AnnotationCommandLine] = line
 	}
 	config := ocispec.DescriptorEmptyJSON
 	config.Data = nil
-	mediaType := api.ArtifactDisk(format.Name)
+	mediaType := params.MediaType()
 	return json.Marshal(ocispec.Manifest{
 		Versioned:    specs.Versioned{SchemaVersion: 2},
 		MediaType:    ocispec.MediaTypeImageManifest,
@@ -61,13 +64,10 @@ func artifactManifest(j *job, subject ocispec.Descriptor, blob digest.Digest, si
 		Config:       config,
 		Layers: []ocispec.Descriptor{{
 			MediaType: mediaType, Digest: blob, Size: size,
-			Annotations: map[string]string{ocispec.AnnotationTitle: "disk" + format.Extension},
+			Annotations: map[string]string{ocispec.AnnotationTitle: params.FileName()},
 		}},
-		Subject: &subject,
-		Annotations: map[string]string{
-			api.AnnotationDerivation: j.key.derivation.String(),
-			api.AnnotationParameters: j.parameters,
-		},
+		Subject:     &subject,
+		Annotations: annotations,
 	})
 }
 

@@ -22,6 +22,12 @@ type derivation struct {
 	KernelArgs string          `json:"kernelArgs,omitempty"`
 	Config     json.RawMessage `json:"config,omitempty"`
 	Bootkit    digest.Digest   `json:"bootkit,omitempty"`
+
+	Type           string `json:"type,omitempty"`
+	Entrypoint     string `json:"entrypoint,omitempty"`
+	Persistent     bool   `json:"persistent,omitempty"`
+	PersistentSize int64  `json:"persistentSize,omitempty"`
+	VolatileTmpfs  bool   `json:"volatileTmpfs,omitempty"`
 }
 
 // derive returns the canonical parameters of a request and their digest: the
@@ -30,6 +36,10 @@ func derive(req api.RenderRequest, config json.RawMessage) (parameters string, k
 	d := derivation{
 		Converter: converter.Version, Image: req.Image, Format: req.Format, Size: req.Size, FreeSpace: req.FreeSpace,
 		Volatile: req.Volatile, KernelArgs: strings.Join(strings.Fields(req.KernelArgs), " "), Config: config,
+	}
+	d.Type, d.Entrypoint, d.Persistent, d.VolatileTmpfs = req.Type, req.Entrypoint, req.Persistent, req.VolatileTmpfs
+	if req.Type == converter.TypePersistent {
+		d.PersistentSize = req.PersistentSize
 	}
 	if req.Bootkit != nil {
 		d.Bootkit = req.Bootkit.Digest

@@ -29,6 +29,10 @@ func TestEqualRequestsHaveEqualKeys(t *testing.T) {
 		"more free space":     func(r *api.RenderRequest) { r.FreeSpace = 1 << 20 },
 		"volatile paths kept": func(r *api.RenderRequest) { r.Volatile = true },
 		"other kernel args":   func(r *api.RenderRequest) { r.KernelArgs = "b a" },
+		"another type":        func(r *api.RenderRequest) { r.Type = "filesystem" },
+		"an entry point":      func(r *api.RenderRequest) { r.Entrypoint = "init" },
+		"a persistent disk":   func(r *api.RenderRequest) { r.Persistent = true },
+		"volatile in memory":  func(r *api.RenderRequest) { r.VolatileTmpfs = true },
 		"a boot kit":          func(r *api.RenderRequest) { r.Bootkit = &api.Bootkit{Repository: "kits", Digest: image} },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -44,12 +44,16 @@ func (j *job) setPlan(p planned, err error) {
 	}
 	j.output = p.output
 	j.render.Size = p.output.Size()
-	j.render.Boot, j.render.Notes = p.describe()
+	j.render.Boot, j.render.Notes = p.describe(parameters(j.request).BootsAlone())
+	j.render.CommandLine = p.report.CommandLine
 }
 
 // describe tells in words what a disk boots with, and what a person should know.
-func (p planned) describe() (boot, notes []string) {
+func (p planned) describe(bootsAlone bool) (boot, notes []string) {
 	for _, f := range []struct{ firmware, loader string }{{"bios", p.report.BIOS}, {"uefi", p.report.UEFI}} {
+		if !bootsAlone {
+			continue
+		}
 		if f.loader == "" {
 			notes = append(notes, "the disk does not boot with "+f.firmware+": neither the image nor a boot kit has a bootloader for it")
 			continue

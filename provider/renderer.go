@@ -143,7 +143,7 @@ func (r *Renderer) Render(ctx context.Context, repository string, req api.Render
 	if err := req.Image.Validate(); err != nil {
 		return api.Render{}, badRequest("image digest %q: %w", req.Image, err)
 	}
-	if _, err := converter.FindFormat(req.Format); err != nil {
+	if err := parameters(req).Check(); err != nil {
 		return api.Render{}, badRequest("%w", err)
 	}
 	if string(req.Config) == "null" {
@@ -153,7 +153,7 @@ func (r *Renderer) Render(ctx context.Context, repository string, req api.Render
 	if err != nil {
 		return api.Render{}, err
 	}
-	parameters, key, err := derive(req, config)
+	canonical, key, err := derive(req, config)
 	if err != nil {
 		return api.Render{}, err
 	}
@@ -162,7 +162,7 @@ func (r *Renderer) Render(ctx context.Context, repository string, req api.Render
 	if !errors.Is(err, metadata.ErrRenderUnknown) && !errors.Is(err, metadata.ErrBlobUnknown) && state.State != api.RenderFailed {
 		return state, err
 	}
-	j := r.begin(jobKey{repository, key}, parameters, req)
+	j := r.begin(jobKey{repository, key}, canonical, req)
 	select {
 	case <-j.planned:
 		return j.state(), j.planError()
@@ -262,22 +262,30 @@ func (r *Renderer) plan(ctx context.Context, repository string, req api.RenderRe
 	if p.image, err = r.load(ctx, repository, req.Image); err != nil {
 		return p, err
 	}
-	options := disk.Options{
-		Size: req.Size, FreeSpace: req.FreeSpace, Seed: p.image.descriptor.Digest.String(), KernelArgs: strings.Fields(req.KernelArgs),
-		Packer: &r.packer,
-	}
+	params := parameters(req)
+	params.Manifest = p.image.manifest
+	params.Disk.Seed, params.Disk.Packer = p.image.descriptor.Digest.String(), &r.packer
 	if req.Bootkit != nil {
 		kit, err := r.load(ctx, req.Bootkit.Repository, req.Bootkit.Digest)
 		if err != nil {
 			return p, fmt.Errorf("boot kit: %w", err)
 		}
-		options.Kit = kit.tree
+		params.Disk.Kit = kit.tree
 	}
 	tree, unused, err := r.configured(ctx, p.image, req)
 	if err != nil {
 		return p, err
 	}
 	p.unused = unused
-	p.output, p.report, err = converter.Render(ctx, tree, r.blobs, converter.Parameters{Format: req.Format, Disk: options})
+	p.output, p.report, err = converter.Render(ctx, tree, r.blobs, params)
 	return p, unrenderable(err)
+}
+
+// parameters returns what a request says of its output.
+func parameters(req api.RenderRequest) converter.Parameters {
+	return converter.Parameters{
+		Format: req.Format, Type: req.Type, Entrypoint: req.Entrypoint,
+		Disk:   disk.Options{Size: req.Size, FreeSpace: req.FreeSpace, KernelArgs: strings.Fields(req.KernelArgs)},
+		Mounts: converter.Mounts{Persistent: req.Persistent, PersistentSize: req.PersistentSize, VolatileTmpfs: req.VolatileTmpfs},
+	}
 }

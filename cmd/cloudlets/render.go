@@ -24,6 +24,10 @@ type renderFlags struct {
 	bootkit         string
 	kernelArgs      string
 	volatile        bool
+	outputType      string
+	entrypoint      string
+	persistent      bool
+	tmpfs           bool
 }
 
 func (f *renderFlags) register(cmd *cobra.Command) {
@@ -34,6 +38,13 @@ func (f *renderFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.bootkit, "bootkit", "", "reference of a boot kit in the same registry, for images without a bootloader")
 	flags.StringVar(&f.kernelArgs, "append", "", "arguments to add to the kernel's command line")
 	flags.BoolVar(&f.volatile, "volatile", false, "keep the image's volatile paths")
+	flags.BoolVar(&f.tmpfs, "volatile-tmpfs", false, "mount directories for volatile files in memory")
+	flags.BoolVar(&f.persistent, "persistent-disk", false, "mount the persistent paths from a second disk, which is rendered with --type persistent")
+	flags.StringVar(&f.entrypoint, "entrypoint", "", "entry point: kernel, init or chroot (default: the first of the image's that the output can start)")
+}
+
+func (f *renderFlags) registerType(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.outputType, "type", "", "what is rendered: "+strings.Join(converter.Types(), ", ")+" (default disk, or filesystem as a tar)")
 }
 
 // request makes a render request of the flags, for the image that the
@@ -46,6 +57,11 @@ func (f *renderFlags) request(cmd *cobra.Command, g *globals, repo *client.Repos
 	req := api.RenderRequest{
 		Image: d.Digest, Format: format, Size: int64(f.size), FreeSpace: int64(f.freeSpace),
 		KernelArgs: f.kernelArgs, Volatile: f.volatile,
+		Type: f.outputType, Entrypoint: f.entrypoint, VolatileTmpfs: f.tmpfs,
+		Persistent: f.persistent || f.outputType == converter.TypePersistent,
+	}
+	if f.outputType == converter.TypePersistent {
+		req.Size, req.PersistentSize = 0, req.Size
 	}
 	if req.Config, err = readConfig(cmd, f.config); err != nil {
 		return req, err
@@ -111,6 +127,16 @@ func newRender(g *globals) *cobra.Command {
 artifact beside the image; what is printed is its digest. It occupies next to no
 space, because it refers to the image's own bytes.
 
+A disk boots alone. For machines that load a kernel themselves there are, as
+--type, filesystem, kernel and ramdisk, each with the command line for the
+kernel; for what starts a system from a shell (containers, systemd-nspawn, LXC,
+WSL) there is --format tar. The image's entry points say which of these will do,
+and what they require.
+
+With --persistent-disk the persistent paths of the image are mounted from a
+second disk. That one is rendered with --type persistent, once, and outlives the
+first.
+
 With -o the output is also written to a file.`,
 		Example: `  cloudlets render localhost:5000/golden/debian:12 --format qcow2 -o debian.qcow2
   cloudlets render localhost:5000/golden/debian:12 --format raw --size 20G`,
@@ -144,6 +170,7 @@ With -o the output is also written to a file.`,
 	}
 	flags.register(cmd)
 	cmd.Flags().StringVar(&format, "format", "qcow2", "one of "+strings.Join(names, ", "))
+	flags.registerType(cmd)
 	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write the output to, or - for the standard output")
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "print where the output can be read and do not wait for its digest")
 	return cmd
@@ -151,8 +178,15 @@ With -o the output is also written to a file.`,
 
 // tell passes the notes of a render on.
 func tell(cmd *cobra.Command, render api.Render) {
+	tellCommandLine(cmd, render.CommandLine)
 	for _, note := range render.Notes {
 		fmt.Fprintln(cmd.ErrOrStderr(), "note:", note)
+	}
+}
+
+func tellCommandLine(cmd *cobra.Command, line string) {
+	if line != "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), "kernel command line:", line)
 	}
 }
 

@@ -63,6 +63,7 @@ booted by digest.
 		newPull(g),
 		newTar(g),
 		newFind(g),
+		newRaw(g),
 		newManifest(g),
 		newSchema(g),
 		newValidate(g),

@@ -73,4 +73,7 @@ type Report struct {
 	Kernels []string `json:"kernels"`
 	// RootUUID is the UUID of the root filesystem.
 	RootUUID string `json:"rootUUID"`
+	// CommandLine is what the kernel is started with, of what has no bootloader
+	// to do it.
+	CommandLine string `json:"commandLine,omitempty"`
 }

@@ -125,10 +125,7 @@ func (p *planner) menu() bootMenu {
 // root returns the root filesystem: as large as the rest of the disk where its
 // size is given, else as small as the free space asked for allows.
 func (p *planner) root(layout gpt.Layout) (*extent.Map, error) {
-	opts := ext4.Options{
-		FreeSpace: p.opts.freeSpace(), ReservedPercent: 1,
-		UUID: p.ids.filesystem, HashSeed: p.ids.hashSeed, Label: "root", Time: p.tree.Root.ModTime,
-	}
+	opts := p.rootOptions()
 	if p.opts.Size > 0 {
 		spans, err := layout.Place()
 		if err != nil {
@@ -143,6 +140,13 @@ func (p *planner) root(layout gpt.Layout) (*extent.Map, error) {
 		return nil, fmt.Errorf("the disk of %d bytes is too small, make it at least %d: %w", p.opts.Size, alignUp(need), err)
 	}
 	return m, err
+}
+
+func (p *planner) rootOptions() ext4.Options {
+	return ext4.Options{
+		FreeSpace: p.opts.freeSpace(), ReservedPercent: 1,
+		UUID: p.ids.filesystem, HashSeed: p.ids.hashSeed, Label: "root", Time: p.tree.Root.ModTime,
+	}
 }
 
 // addBIOS adds what a BIOS starts. It comes last because boot code names the

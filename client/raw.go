@@ -1,0 +1,95 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/cloudlets/cloudlets/converter"
+	"github.com/cloudlets/cloudlets/converter/disk"
+	"github.com/cloudlets/cloudlets/converter/tar"
+	"github.com/cloudlets/cloudlets/extent"
+	"github.com/cloudlets/cloudlets/image"
+	"github.com/cloudlets/cloudlets/image/configure"
+)
+
+// Local is a render on this machine, without a registry that renders.
+type Local struct {
+	Setup
+	converter.Parameters
+	// Volatile keeps the volatile paths.
+	Volatile bool
+	// Kit is the image of a boot kit, or nil. It must stay open as long as the
+	// output is read.
+	Kit *Image
+}
+
+// Rendered is the output of a local render.
+type Rendered struct {
+	Map    *extent.Map
+	Open   extent.Opener // gives what Map refers to
+	Report disk.Report
+	Unused []string // parts of the configuration without effect
+}
+
+// RenderHere renders the image on this machine.
+func (i *Image) RenderHere(ctx context.Context, l Local) (r Rendered, err error) {
+	tree := i.Tree
+	if configure.Needed(tree, l.Setup.Manifest, l.Config) {
+		if tree, r.Unused, err = i.Configure(ctx, l.Setup); err != nil {
+			return r, err
+		}
+	}
+	if !l.Volatile {
+		if tree, err = image.DropVolatile(tree, l.Setup.Manifest); err != nil {
+			return r, err
+		}
+	}
+	if l.Disk.Seed, err = i.seed(ctx); err != nil {
+		return r, err
+	}
+	r.Open = i
+	if l.Kit != nil {
+		l.Disk.Kit = l.Kit.Tree
+		r.Open = openers{i, l.Kit}
+	}
+	l.Parameters.Manifest = l.Setup.Manifest
+	r.Map, r.Report, err = converter.Render(ctx, tree, r.Open, l.Parameters)
+	return r, err
+}
+
+// seed returns what UUIDs are made of: the digest of the image, as in a registry.
+// A directory or a tar has none, and it is made of what its tar would say of its
+// files.
+func (i *Image) seed(ctx context.Context) (string, error) {
+	if i.Manifest != nil {
+		return i.Manifest.Descriptor.Digest.String(), nil
+	}
+	m, err := tar.Plan(ctx, i.Tree)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	for n := range m.Len() {
+		start, e := m.At(n)
+		fmt.Fprintf(sum, "%d %d ", start, e.Length)
+		sum.Write(e.Data)
+	}
+	return "local:" + hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// openers open what the first of them has.
+type openers []extent.Opener
+
+func (o openers) OpenBlob(ctx context.Context, d extent.Digest) (extent.Blob, error) {
+	for _, open := range o {
+		blob, err := open.OpenBlob(ctx, d)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return blob, err
+		}
+	}
+	return nil, fmt.Errorf("layer %s: %w", d, fs.ErrNotExist)
+}
