@@ -101,8 +101,9 @@ func TestReadThatFailsIsLookedInto(t *testing.T) {
 		m := f.family()
 		gone := f.mustPush(random(1000, 7))
 		damages["gone"](f, f.record(gone).Key)
-		damages["another byte"](f, f.record(m.pack).Key) // in the middle of the frames
-		f = f.restart()                                  // nothing of them is cached
+		damages["another byte"](f, f.record(m.pack).Key)               // in the middle of the frames
+		f = f.restart()                                                // nothing of them is cached
+		f.scrub = f.scrubber(func(c *scrub.Config) { c.Interval = 0 }) // nothing is looked at by itself
 		f.blobs.Watch(f.scrub.Suspect)
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
