@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"strconv"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -27,6 +28,11 @@ const (
 	AnnotationMessage   = "org.cloudlets.version.message"
 	AnnotationCommitter = "org.cloudlets.version.committer"
 
+	// On the manifest of an artifact that is a kernel, a ramdisk, a filesystem,
+	// an ISO, a disk or something else: which of them, and what it is packed in.
+	AnnotationImageType       = "org.cloudlets.image.type"
+	AnnotationContainerFormat = "org.cloudlets.image.container-format"
+
 	// On a derived artifact's manifest: the derivation key, and what it is the
 	// digest of as JSON.
 	AnnotationDerivation = "org.cloudlets.render.derivation"
@@ -42,12 +48,28 @@ const (
 	// bootloader files.
 	ArtifactBootKit = "application/vnd.cloudlets.bootkit.v1"
 
-	artifactDiskPrefix = "application/vnd.cloudlets.disk."
+	artifactPrefix = "application/vnd.cloudlets."
 )
 
 // ArtifactDisk returns the artifact type of a disk in a format, which is also
 // the media type of the disk's blob.
-func ArtifactDisk(format string) string { return artifactDiskPrefix + format }
+func ArtifactDisk(format string) string { return ArtifactKind("disk", format) }
+
+// ArtifactKind returns the artifact type of a file that is an image type in a
+// container format, which is also the media type of its blob.
+func ArtifactKind(imageType, container string) string {
+	return artifactPrefix + imageType + "." + container
+}
+
+// ParseArtifactKind is the inverse of ArtifactKind. That the words are an image
+// type and a container format is for the caller to see.
+func ParseArtifactKind(artifactType string) (imageType, container string, ok bool) {
+	pair, ok := strings.CutPrefix(artifactType, artifactPrefix)
+	if !ok {
+		return "", "", false
+	}
+	return strings.Cut(pair, ".")
+}
 
 // ArtifactOutput returns the artifact type of an output of a type in a format,
 // which is also the media type of its blob.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -12,25 +11,28 @@ import (
 	"oras.land/oras-go/v2/registry"
 
 	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/image/kind"
 )
 
 // Summary is what there is to know of an image at a glance, in the words of
 // skopeo inspect where it has them.
 type Summary struct {
-	Name         string
-	Digest       digest.Digest
-	MediaType    string
-	ArtifactType string `json:",omitempty"`
-	Created      *time.Time
-	Architecture string               `json:",omitempty"`
-	Os           string               `json:",omitempty"`
-	Labels       map[string]string    `json:",omitempty"`
-	Annotations  map[string]string    `json:",omitempty"`
-	Subject      *ocispec.Descriptor  `json:",omitempty"`
-	Layers       []ocispec.Descriptor `json:",omitempty"`
-	Manifests    []ocispec.Descriptor `json:",omitempty"` // of an index
-	Derived      []ocispec.Descriptor `json:",omitempty"` // artifacts whose subject the image is
-	Cloudlet     json.RawMessage      `json:",omitempty"` // the cloudlet manifest
+	Name            string
+	Digest          digest.Digest
+	MediaType       string
+	ArtifactType    string         `json:",omitempty"`
+	ImageType       kind.Type      `json:",omitempty"` // of an artifact that is a file
+	ContainerFormat kind.Container `json:",omitempty"`
+	Created         *time.Time
+	Architecture    string               `json:",omitempty"`
+	Os              string               `json:",omitempty"`
+	Labels          map[string]string    `json:",omitempty"`
+	Annotations     map[string]string    `json:",omitempty"`
+	Subject         *ocispec.Descriptor  `json:",omitempty"`
+	Layers          []ocispec.Descriptor `json:",omitempty"`
+	Manifests       []ocispec.Descriptor `json:",omitempty"` // of an index
+	Derived         []ocispec.Descriptor `json:",omitempty"` // artifacts whose subject the image is
+	Cloudlet        json.RawMessage      `json:",omitempty"` // the cloudlet manifest
 }
 
 // Inspect returns a summary of what the repository's reference names.
@@ -44,6 +46,9 @@ func (r *Repository) Inspect(ctx context.Context) (*Summary, error) {
 		Digest:    m.Descriptor.Digest,
 		MediaType: m.Descriptor.MediaType, ArtifactType: m.ArtifactType,
 		Annotations: m.Annotations, Subject: m.Subject, Layers: m.Layers,
+	}
+	if k, ok := m.Kind(); ok {
+		s.ImageType, s.ContainerFormat = k.Type, k.Container
 	}
 	if raw := m.Annotations[api.AnnotationManifest]; raw != "" && json.Valid([]byte(raw)) {
 		s.Cloudlet = json.RawMessage(raw)
@@ -74,11 +79,14 @@ func isImageConfig(mediaType string) bool {
 	return mediaType == ocispec.MediaTypeImageConfig || mediaType == "application/vnd.docker.container.image.v1+json"
 }
 
-// DiskFormat returns the format of the disk that a derived artifact is, if it
-// is one.
-func (m *Manifest) DiskFormat() (format string, ok bool) {
-	format, ok = strings.CutPrefix(m.ArtifactType, api.ArtifactDisk(""))
-	return format, ok && len(m.Layers) == 1
+// Kind returns what the file is that an artifact holds, if it is one.
+func (m *Manifest) Kind() (k kind.Kind, ok bool) {
+	imageType, container, ok := api.ParseArtifactKind(m.ArtifactType)
+	if !ok || len(m.Layers) != 1 {
+		return kind.Kind{}, false
+	}
+	k, err := kind.Parse(imageType, container)
+	return k, err == nil && k.Type != "" && k.Container != ""
 }
 
 // Repositories lists the repositories of a registry.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -33,6 +34,9 @@ type PushOptions struct {
 	// Annotations are put on the manifest, besides those that follow from the
 	// cloudlet manifest and in their place.
 	Annotations map[string]string
+	// Created is the date of the image; nil is that of the newest file in a
+	// rootfs, and none of another file.
+	Created *time.Time
 }
 
 // Push makes an image of a rootfs tar, pushes it to the repository and tags it
@@ -92,8 +96,15 @@ func describe(l *layer, o PushOptions) (config []byte, annotations map[string]st
 			run = ocispec.ImageConfig{Entrypoint: e.Shell()}
 		}
 	}
+	created := l.newest
+	if o.Created != nil {
+		created = *o.Created
+	}
+	if o.ArtifactType == "" && !created.IsZero() {
+		annotations[ocispec.AnnotationCreated] = created.UTC().Format(time.RFC3339)
+	}
 	config, err = json.Marshal(ocispec.Image{
-		Created:  &l.newest,
+		Created:  &created,
 		Platform: ocispec.Platform{Architecture: ociArch(arch), OS: "linux"},
 		Config:   run,
 		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{l.diffID}},

@@ -118,6 +118,9 @@ func (r *Renderer) loadManifest(ctx context.Context, repository string, stored m
 	if err := json.Unmarshal(stored.Raw, &m); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
+	if m.ArtifactType != "" && m.ArtifactType != api.ArtifactBootKit {
+		return nil, unrenderable(fmt.Errorf("it is an artifact of the type %s: only images with a root filesystem are rendered; pull it as it is", m.ArtifactType))
+	}
 	diffIDs, err := r.diffIDs(ctx, m)
 	if err != nil {
 		return nil, err

@@ -4,24 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/cloudlets/cloudlets/client"
 	"github.com/cloudlets/cloudlets/provider/qemu"
 )
 
-// bootFormat is what images are rendered into to be booted here.
-const bootFormat = "qcow2"
-
 func newBoot(g *globals) *cobra.Command {
-	var flags renderFlags
+	var flags bootFlags
 	var machine qemu.Machine
-	var disk string
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "boot REFERENCE",
@@ -30,9 +24,14 @@ func newBoot(g *globals) *cobra.Command {
 terminal. The image is rendered first where that has not been done. C-a x ends
 the node.
 
+An artifact boots as its image type says: a disk alone, an ISO as a CD, and a
+filesystem with the kernel, and perhaps the ramdisk, that --kernel and --ramdisk
+name. They are artifacts too.
+
 Changes to the disk are lost, unless it is kept with --disk: a file that exists
 is booted as it is, without asking the registry for anything.`,
 		Example: `  cloudlets boot localhost:5000/golden/debian:12
+  cloudlets boot localhost:5000/fs/debian:12 --kernel localhost:5000/kernels/debian:6.1 --ramdisk localhost:5000/ramdisks/debian:6.1
   cloudlets boot localhost:5000/golden/debian@sha256:… --firmware uefi`,
 		Args: exactly("REFERENCE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,55 +47,27 @@ is booted as it is, without asking the registry for anything.`,
 				return err
 			}
 			defer os.RemoveAll(dir)
-			if disk == "" {
-				disk = filepath.Join(dir, "disk.qcow2")
+			if machine.Disk == "" {
+				machine.Disk = filepath.Join(dir, "disk")
 			}
-			machine.Disk = disk
-			if machine.Format, err = fetchDisk(cmd, g, repo, &flags, disk); err != nil {
+			if err := flags.equip(cmd, g, repo, &machine, dir); err != nil {
 				return err
 			}
 			return bootMachine(cmd, machine, timeout)
 		},
 	}
 	flags.register(cmd)
+	cmd.Flags().StringVar(&flags.kernel, "kernel", "", "reference of the kernel that a filesystem boots with")
+	cmd.Flags().StringVar(&flags.ramdisk, "ramdisk", "", "reference of the ramdisk that goes with --kernel")
 	f := cmd.Flags()
 	f.StringVar(&machine.Accel, "accel", qemu.AccelAuto, "auto, kvm or tcg; auto is kvm unless no kernel speaks under it")
 	f.StringVar(&machine.Firmware, "firmware", qemu.BIOS, "bios or uefi")
 	f.IntVar(&machine.Memory, "memory", 1024, "memory of the node in MiB")
 	f.IntVar(&machine.CPUs, "cpus", 1, "processors of the node")
-	f.StringVar(&disk, "disk", "", "file to keep the node's disk in")
+	f.StringVar(&machine.Disk, "disk", "", "file to keep the node's disk in")
 	f.StringVar(&machine.Until, "until", "", "end the node once its console shows this text, such as login:")
 	f.DurationVar(&timeout, "timeout", 0, "fail if the node is not over by then (default: wait for ever)")
 	return cmd
-}
-
-// fetchDisk writes the disk of what a repository's reference names to a file,
-// if there is none, and returns its format.
-func fetchDisk(cmd *cobra.Command, g *globals, repo *client.Repository, flags *renderFlags, path string) (format string, err error) {
-	if _, err := os.Stat(path); err == nil {
-		return bootFormat, nil
-	}
-	ctx := cmd.Context()
-	m, err := repo.Manifest(ctx)
-	if err != nil {
-		return "", err
-	}
-	if format, ok := m.DiskFormat(); ok {
-		return format, saveFile(path, func(w io.Writer) error { return repo.PullBlob(ctx, m.Layers[0], w) })
-	}
-	req, err := flags.request(cmd, g, repo, bootFormat)
-	if err != nil {
-		return "", err
-	}
-	render, err := repo.Render(ctx, req)
-	if err != nil {
-		return "", err
-	}
-	tell(cmd, render)
-	if render, err = repo.WaitRender(ctx, render); err != nil {
-		return "", err
-	}
-	return bootFormat, saveBlob(ctx, repo, render, path)
 }
 
 // bootMachine boots a node on the terminal.

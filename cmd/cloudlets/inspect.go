@@ -51,6 +51,8 @@ func printSummary(w io.Writer, s *client.Summary) {
 	row("Digest", s.Digest.String())
 	row("MediaType", s.MediaType)
 	row("ArtifactType", s.ArtifactType)
+	row("ImageType", string(s.ImageType))
+	row("ContainerFormat", string(s.ContainerFormat))
 	row("Architecture", s.Architecture)
 	row("Os", s.Os)
 	if s.Created != nil {

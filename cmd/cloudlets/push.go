@@ -1,42 +1,119 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/client"
+	"github.com/cloudlets/cloudlets/image/kind"
 )
 
 func newPush(g *globals) *cobra.Command {
-	var options client.PushOptions
-	var manifest string
+	var flags pushFlags
 	cmd := &cobra.Command{
-		Use:   "push ROOTFS REFERENCE",
-		Short: "Push a root filesystem as an image",
+		Use:   "push FILE REFERENCE",
+		Short: "Push a root filesystem as an image, or a disk, ISO or kernel as an artifact",
 		Long: `Push a root filesystem as an image.
 
-ROOTFS is a tar, as it is or compressed with gzip, zstd, xz or bzip2; a
-directory; or - for a tar on the standard input. Only what the registry lacks is
-sent. The same files make the same image, whoever pushes them.`,
+FILE is a tar, as it is or compressed with gzip, zstd, xz or bzip2; a directory;
+or - for a tar on the standard input. Only what the registry lacks is sent. The
+same files make the same image, whoever pushes them.
+
+What is no root filesystem is pushed as an artifact: a kernel, a ramdisk, a
+filesystem, an ISO 9660, a disk. --type says what the content is,
+--container-format what it is packed in. Both are compared with the content, and
+may be left out where the content leaves no choice. aki, ari and ami are kernel,
+ramdisk and filesystem, raw.
+
+The date of an image is that of its newest file, or SOURCE_DATE_EPOCH where that
+is set.`,
 		Example: `  cloudlets push rootfs.tar localhost:5000/golden/debian:12
-  mmdebstrap bookworm | cloudlets push - localhost:5000/golden/debian:12`,
-		Args: exactly("ROOTFS", "REFERENCE"),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if manifest != "" {
-				if options.Manifest, err = readManifestFile(manifest); err != nil {
-					return err
-				}
+  mmdebstrap bookworm | cloudlets push - localhost:5000/golden/debian:12
+  cloudlets push disk.qcow2 localhost:5000/disks/debian:12 --type disk --container-format qcow2
+  cloudlets push rootfs.tar localhost:5000/golden/debian:12.8 --annotation org.opencontainers.image.version=12.8`,
+		Args: exactly("FILE", "REFERENCE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			declared, err := kind.Parse(flags.imageType, flags.container)
+			if err != nil {
+				return usageError{err}
 			}
-			return push(g, cmd, args[0], args[1], options)
+			options, err := flags.options(cmd, g)
+			if err != nil {
+				return err
+			}
+			c, repo, err := g.pushTarget(cmd, args[1])
+			if err != nil {
+				return err
+			}
+			file, err := c.OpenFile(args[0], cmd.InOrStdin(), declared)
+			if err != nil {
+				return err
+			}
+			if file == nil {
+				return pushRootfs(g, cmd, c.OpenRootfs, args[0], repo, options)
+			}
+			if options.Manifest != nil {
+				return usageError{errors.Join(errors.New("--manifest is for root filesystems: a file of another kind has no cloudlet manifest"), file.Close())}
+			}
+			defer file.Close()
+			d, err := repo.PushFile(cmd.Context(), file, options)
+			if err != nil {
+				return fmt.Errorf("push %s: %w", args[0], err)
+			}
+			return printPushed(g, cmd, repo, d)
 		},
 	}
-	cmd.Flags().StringVar(&manifest, "manifest", "", "file with the cloudlet manifest, instead of the one in the root filesystem")
-	cmd.Flags().StringVar(&options.Arch, "arch", "", "architecture of the image (default: what its cloudlet manifest says, or amd64)")
+	flags.register(cmd)
 	return cmd
+}
+
+// pushFlags are the flags of push.
+type pushFlags struct {
+	arch, imageType, container string
+	annotations                []string
+	base, manifest             string
+}
+
+func (f *pushFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.arch, "arch", "", "architecture of the image (default: what its cloudlet manifest says, or amd64)")
+	flags.StringVar(&f.manifest, "manifest", "", "file with the cloudlet manifest, instead of the one in the root filesystem")
+	flags.StringVar(&f.imageType, "type", "", "image type: kernel, ramdisk, filesystem, iso9660, disk or other")
+	flags.StringVar(&f.container, "container-format", "", "container format: raw, cow, qcow, qcow2, vhd, vhdx, vmdk, vdi, qed, ova; or aki, ari, ami")
+	flags.StringArrayVar(&f.annotations, "annotation", nil, "KEY=VALUE to put on the OCI manifest; may be repeated")
+	flags.StringVar(&f.base, "base", "", "reference of the image that this one was made from, to annotate it with name and digest")
+}
+
+// options makes options of the flags and of SOURCE_DATE_EPOCH.
+func (f *pushFlags) options(cmd *cobra.Command, g *globals) (client.PushOptions, error) {
+	o := client.PushOptions{Arch: f.arch}
+	var err error
+	if f.manifest != "" {
+		if o.Manifest, err = readManifestFile(f.manifest); err != nil {
+			return o, err
+		}
+	}
+	if o.Annotations, err = client.ParseAnnotations(f.annotations); err != nil {
+		return o, usageError{err}
+	}
+	if o.Created, err = client.SourceDate(os.Getenv("SOURCE_DATE_EPOCH")); err != nil {
+		return o, err
+	}
+	if f.base == "" {
+		return o, nil
+	}
+	base, err := g.repository(cmd, f.base)
+	if err != nil {
+		return o, err
+	}
+	return o, base.AnnotateBase(cmd.Context(), o.Annotations)
 }
 
 func newBootkit(g *globals) *cobra.Command {
@@ -52,28 +129,36 @@ and systemd-boot-efi (UEFI), or shim-signed with grub-efi-amd64-signed.`,
 		Example: "  cloudlets bootkit / localhost:5000/kits/grub:2.06",
 		Args:    exactly("ROOTFS", "REFERENCE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return push(g, cmd, args[0], args[1], client.PushOptions{ArtifactType: api.ArtifactBootKit})
+			c, repo, err := g.pushTarget(cmd, args[1])
+			if err != nil {
+				return err
+			}
+			return pushRootfs(g, cmd, c.OpenBootkit, args[0], repo, client.PushOptions{ArtifactType: api.ArtifactBootKit})
 		},
 	}
 }
 
-// push pushes a rootfs, or the boot kit in it, and prints its descriptor.
-func push(g *globals, cmd *cobra.Command, path, reference string, options client.PushOptions) (err error) {
+// pushTarget returns a repository to push to.
+func (g *globals) pushTarget(cmd *cobra.Command, reference string) (*client.Client, *client.Repository, error) {
 	c, err := g.client(cmd)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	repo, err := c.Repository(reference)
 	if err != nil {
-		return usageError{err}
+		return nil, nil, usageError{err}
 	}
 	if repo.Reference.ValidateReferenceAsDigest() == nil {
-		return usageError{fmt.Errorf("reference %s: expected a tag to push to: the digest follows from the content", reference)}
+		return nil, nil, usageError{fmt.Errorf("reference %s: expected a tag to push to: the digest follows from the content", reference)}
 	}
-	open := c.OpenRootfs
-	if options.ArtifactType == api.ArtifactBootKit {
-		open = c.OpenBootkit
-	}
+	return c, repo, nil
+}
+
+// opener opens what is pushed as layers.
+type opener func(ctx context.Context, path string, stdin io.Reader, warn func(path, what string)) (*client.Rootfs, error)
+
+// pushRootfs pushes a rootfs, or the boot kit in it, and prints its descriptor.
+func pushRootfs(g *globals, cmd *cobra.Command, open opener, path string, repo *client.Repository, options client.PushOptions) error {
 	rootfs, err := open(cmd.Context(), path, cmd.InOrStdin(), func(path, what string) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "warning: /%s: %s\n", path, what)
 	})
@@ -88,7 +173,11 @@ func push(g *globals, cmd *cobra.Command, path, reference string, options client
 	if err != nil {
 		return fmt.Errorf("push %s: %w", path, err)
 	}
-	return g.print(cmd, pushed{reference, d}, func(w io.Writer) { fmt.Fprintln(w, d.Digest) })
+	return printPushed(g, cmd, repo, d)
+}
+
+func printPushed(g *globals, cmd *cobra.Command, repo *client.Repository, d ocispec.Descriptor) error {
+	return g.print(cmd, pushed{repo.Reference.String(), d}, func(w io.Writer) { fmt.Fprintln(w, d.Digest) })
 }
 
 // pushed is the result of a push.

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -53,11 +54,16 @@ var ovmf = [][2]string{
 // Machine is a node to boot.
 type Machine struct {
 	Disk     string // file
-	Format   string // of the file, in QEMU's words: "raw", "qcow2"
+	Format   string // of the file: a container format, such as "raw", "qcow2" or "vhd"
+	CD       bool   // attaches the file as a CD, to be read only
 	Firmware string // BIOS or UEFI; empty is BIOS
 	Accel    string // empty is AccelAuto
 	Memory   int    // in MiB; 0 is 1024
 	CPUs     int    // 0 is 1
+	// Kernel and Ramdisk are files that the node is started with instead of what
+	// is on its disk; empty for none. CommandLine is that of the kernel, after
+	// what says where root and console are.
+	Kernel, Ramdisk, CommandLine string
 	// Until, if not empty, ends the node as soon as its console shows it.
 	Until string
 
@@ -171,8 +177,9 @@ func (m Machine) args(accel, dir string) ([]string, error) {
 		"-serial", "mon:stdio",
 		"-device", "virtio-rng-pci",
 		"-nic", "user,model=virtio-net-pci",
-		"-drive", "if=virtio,file=" + escape(m.Disk) + ",format=" + escape(m.Format),
+		"-drive", m.drive(),
 	}
+	args = append(args, m.directArgs()...)
 	if m.Firmware == BIOS || m.Firmware == "" {
 		return args, nil
 	}
@@ -183,6 +190,33 @@ func (m Machine) args(accel, dir string) ([]string, error) {
 	return append(args,
 		"-drive", "if=pflash,format=raw,readonly=on,file="+code,
 		"-drive", "if=pflash,format=raw,file="+escape(vars)), nil
+}
+
+// drive returns the option for the disk. The format is always said: QEMU must
+// not look for one in content that a guest has written.
+func (m Machine) drive() string {
+	format := m.Format
+	if format == "vhd" {
+		format = "vpc" // as QEMU calls it
+	}
+	drive := "file=" + escape(m.Disk) + ",format=" + escape(format)
+	if m.CD {
+		return "media=cdrom,readonly=on," + drive
+	}
+	return "if=virtio," + drive
+}
+
+// directArgs returns the arguments that start a kernel.
+func (m Machine) directArgs() []string {
+	if m.Kernel == "" {
+		return nil
+	}
+	line := strings.TrimSpace("root=/dev/vda rw console=ttyS0 " + m.CommandLine)
+	args := []string{"-kernel", m.Kernel, "-append", line}
+	if m.Ramdisk != "" {
+		args = append(args, "-initrd", m.Ramdisk)
+	}
+	return args
 }
 
 // findOVMF returns OVMF's code and a copy of its variables in dir.
