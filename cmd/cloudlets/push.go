@@ -62,9 +62,8 @@ is set.`,
 			if options.Manifest != nil {
 				return usageError{errors.Join(errors.New("--manifest is for root filesystems: a file of another kind has no cloudlet manifest"), file.Close())}
 			}
-			defer file.Close()
 			d, err := repo.PushFile(cmd.Context(), file, options)
-			if err != nil {
+			if err := errors.Join(err, file.Close()); err != nil {
 				return fmt.Errorf("push %s: %w", args[0], err)
 			}
 			return printPushed(g, cmd, repo, d)
