@@ -18,6 +18,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/errcode"
 
 	"github.com/cloudlets/cloudlets/client"
+	"github.com/cloudlets/cloudlets/image/gitdir"
 	"github.com/cloudlets/cloudlets/image/template"
 )
 
@@ -31,12 +32,17 @@ const (
 
 func main() {
 	template.Main() // Renders templates and exits, in a process started for that.
+	gitdir.Main()   // Merges metadata and exits, in a process that git started.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := newCommand().ExecuteContext(ctx)
 	interrupted := ctx.Err() != nil
 	stop()
 	if err == nil {
 		return
+	}
+	var git *gitdir.ExitError
+	if errors.As(err, &git) {
+		os.Exit(git.Code)
 	}
 	if interrupted {
 		fmt.Fprintln(os.Stderr, "cloudlets: interrupted")
@@ -64,7 +70,7 @@ func exitCode(err error) int {
 	switch {
 	case errors.As(err, &usage), errors.Is(err, errdef.ErrInvalidReference), errors.Is(err, client.ErrOptions):
 		return exitUsage
-	case errors.Is(err, errdef.ErrNotFound), errors.Is(err, fs.ErrNotExist),
+	case errors.Is(err, errdef.ErrNotFound), errors.Is(err, fs.ErrNotExist), errors.Is(err, gitdir.ErrNoRepository),
 		errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound:
 		return exitNotFound
 	}

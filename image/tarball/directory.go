@@ -21,6 +21,10 @@ import (
 // and holes are kept; access times and the like are not. Sockets are left out,
 // and warn is told; it is also told of attributes that a tar cannot hold.
 //
+// What `cloudlets git` keeps in a directory is left out of it: where the directory
+// /.git/cloudlets exists, /.git and /.cloudlet/metadata, and /.cloudlet if it
+// holds nothing else.
+//
 // Nothing is followed out of the directory, whoever changes it meanwhile. A file
 // that changes while it is read is an error.
 func FromDir(ctx context.Context, dir string, w io.Writer, warn func(path, what string)) error {
@@ -80,11 +84,12 @@ type dirWriter struct {
 	ctx   context.Context
 	warn  func(path, what string)
 	names map[fileID]string // the first name of files that have several
+	isGit bool              // the directory is a work tree of cloudlets git
 }
 
 // writeDir writes the tar of an open directory to a sink.
 func writeDir(ctx context.Context, root *os.File, sink dirSink, warn func(path, what string)) error {
-	d := dirWriter{ctx: ctx, warn: warn, Writer: NewWriter(sink), sink: sink, names: make(map[fileID]string)}
+	d := dirWriter{ctx: ctx, warn: warn, Writer: NewWriter(sink), sink: sink, names: make(map[fileID]string), isGit: isGitDir(root)}
 	if err := d.directory(root, ".", root, ""); err != nil {
 		return fmt.Errorf("make a tar of %s: %w", root.Name(), err)
 	}
@@ -116,6 +121,9 @@ func (d *dirWriter) directory(parent *os.File, name string, dir *os.File, path s
 	for _, child := range names {
 		if err := d.ctx.Err(); err != nil {
 			return err
+		}
+		if d.isGit && (path == "" || path == ".cloudlet") && isGits(dir, path, child) {
+			continue
 		}
 		if err := d.file(dir, child, strings.TrimPrefix(path+"/"+child, "/")); err != nil {
 			return err

@@ -1,0 +1,112 @@
+package gitdir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cloudlets/cloudlets/extent"
+	"github.com/cloudlets/cloudlets/image"
+	"github.com/cloudlets/cloudlets/image/tarball"
+)
+
+// scan is what is in a directory.
+type scan struct {
+	all      *image.Tree // what is there, but for git's own files
+	metadata metadata    // of what is not volatile
+	// volatile are the paths that are left out. One that ends with a slash
+	// stands for all that is in a directory.
+	volatile []string
+
+	dir     *tarball.Dir
+	content *extent.Reader
+}
+
+// scanned stands for the digest of the tar that would be made of a directory.
+const scanned extent.Digest = "directory"
+
+// OpenBlob opens what files of the tree are extents of.
+func (s *scan) OpenBlob(_ context.Context, d extent.Digest) (extent.Blob, error) {
+	if d != scanned {
+		return nil, fmt.Errorf("unknown blob %s", d)
+	}
+	return borrowed{s.content}, nil
+}
+
+// borrowed is content that the scan closes.
+type borrowed struct{ *extent.Reader }
+
+func (borrowed) Close() error { return nil }
+
+// Close ends reading.
+func (s *scan) Close() error { return errors.Join(s.content.Close(), s.dir.Close()) }
+
+// scan looks at the status of all files, and tells git what to ignore.
+func (r *repository) scan(ctx context.Context) (*scan, error) {
+	dir, err := tarball.OpenDir(ctx, r.dir, r.warn)
+	if err != nil {
+		return nil, err
+	}
+	s := &scan{dir: dir, content: extent.NewReader(ctx, dir.Map, dir)}
+	if err := s.read(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	if err := r.writeChanged(".git/info/exclude", ignored(s)); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *scan) read(ctx context.Context) (err error) {
+	if s.all, err = image.Merge([]image.Layer{{Digest: scanned, Tar: s.content, Size: s.content.Size()}}); err != nil {
+		return err
+	}
+	m, err := image.ReadCloudletManifest(ctx, s.all, s)
+	if err != nil {
+		return err
+	}
+	kept, err := image.DropVolatile(s.all, m)
+	if err != nil {
+		return err
+	}
+	s.metadata = describe(kept)
+	if kept != s.all {
+		s.volatile = leftOut(nil, "", s.all.Root, kept.Root)
+	}
+	return refuseNested(s.metadata)
+}
+
+// leftOut appends the paths that are in one tree and not in the other. A directory
+// of which nothing but itself is kept gives one path, which ends with a slash.
+func leftOut(list []string, path string, all, kept *image.Inode) []string {
+	if all.IsDir() && path != "" && len(all.Names()) > 0 && (kept == nil || len(kept.Names()) == 0) {
+		return append(list, path+"/")
+	}
+	if kept == nil {
+		return append(list, path)
+	}
+	for _, name := range all.Names() {
+		list = leftOut(list, strings.TrimPrefix(path+"/"+name, "/"), all.Lookup(name), kept.Lookup(name))
+	}
+	return list
+}
+
+// refuseNested refuses names that git cannot keep: it takes them for repositories
+// of their own.
+func refuseNested(m metadata) error {
+	for path := range m {
+		name := path[strings.LastIndexByte(path, '/')+1:]
+		if strings.EqualFold(name, ".git") {
+			return fmt.Errorf("/%s: git cannot keep a file of this name in a repository: remove it, or make it volatile in the cloudlet manifest", path)
+		}
+	}
+	return nil
+}
+
+// joinSorted joins names in order.
+func joinSorted(names []string) string {
+	slices.Sort(names)
+	return strings.Join(names, "\x00")
+}
