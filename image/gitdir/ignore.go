@@ -3,8 +3,6 @@ package gitdir
 import (
 	"bytes"
 	"strings"
-
-	"github.com/cloudlets/cloudlets/image"
 )
 
 // attributesText is info/attributes, which has the last word (gitattributes(5)):
@@ -23,10 +21,8 @@ func ignored(s *scan) []byte {
 	for _, path := range s.volatile {
 		writePattern(&b, path)
 	}
-	for path, n := range s.all.Walk() {
-		if !n.IsDir() && !gitKeeps(n.Type()) && n.Type() != image.TypeSocket {
-			writePattern(&b, path)
-		}
+	for _, path := range s.special() {
+		writePattern(&b, path)
 	}
 	return b.Bytes()
 }

@@ -85,7 +85,7 @@ func (i *imposer) path(p string) error {
 	n.Mode, n.UID, n.GID = says.inode.Mode, says.inode.UID, says.inode.GID
 	n.ModTime, n.Xattrs = says.inode.ModTime, says.inode.Xattrs
 	n.Major, n.Minor = says.inode.Major, says.inode.Minor
-	return i.punch(n, says.holes)
+	return i.shape(n, says.holes)
 }
 
 // create puts what git does not keep where there is nothing, or something else
@@ -201,10 +201,10 @@ func contentMap(n *image.Inode) (*extent.Map, error) {
 	return b.Build()
 }
 
-// punch makes holes of parts of a file, where they hold nothing but zeros. Other
-// holes stay.
-func (i *imposer) punch(n *image.Inode, wanted []span) (err error) {
-	if !n.IsRegular() || slices.Equal(holes(n), wanted) || len(wanted) == 0 {
+// shape gives a file the holes that are wanted, if they hold nothing but zeros,
+// and no others: git makes holes of its own.
+func (i *imposer) shape(n *image.Inode, wanted []span) (err error) {
+	if !n.IsRegular() || slices.Equal(holes(n), wanted) {
 		return nil
 	}
 	m, err := contentMap(n)
@@ -213,7 +213,7 @@ func (i *imposer) punch(n *image.Inode, wanted []span) (err error) {
 	}
 	r := extent.NewReader(i.ctx, m, i.open)
 	defer func() { err = errors.Join(err, r.Close()) }()
-	var b extent.Builder
+	var content []extent.Extent
 	end := int64(0)
 	for _, h := range wanted {
 		if h.start+h.length > m.Size() {
@@ -222,20 +222,23 @@ func (i *imposer) punch(n *image.Inode, wanted []span) (err error) {
 		if zero, err := isZero(r, h); err != nil || !zero {
 			return err
 		}
-		b.Slice(m, end, h.start-end)
-		b.Zero(h.length)
+		content = appendFilled(content, m, end, h.start-end)
+		content = append(content, extent.Extent{Kind: extent.Zero, Length: h.length})
 		end = h.start + h.length
 	}
-	b.Slice(m, end, m.Size()-end)
-	punched, err := b.Build()
-	if err != nil {
-		return err
-	}
-	n.Content = nil
-	for _, e := range punched.All() {
-		n.Content = append(n.Content, e)
-	}
+	n.Content = appendFilled(content, m, end, m.Size()-end)
 	return nil
+}
+
+// appendFilled appends a part of a file with its holes filled.
+func appendFilled(content []extent.Extent, m *extent.Map, off, n int64) []extent.Extent {
+	for _, e := range m.Range(off, n) {
+		if e.Kind == extent.Zero {
+			e = extent.Extent{Kind: extent.Source, Digest: zeros, Length: e.Length}
+		}
+		content = append(content, e)
+	}
+	return content
 }
 
 // isZero reports whether a part of a file holds nothing but zeros.

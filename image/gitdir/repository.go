@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -179,8 +180,8 @@ func (r *repository) setState(wanted, seen []byte) error {
 
 // refresh makes the metadata file say what is in the directory. If the file is not
 // what was left, git has changed it: then the directory is made to be as it says.
-// It returns the paths that are volatile, as a scan does.
-func (r *repository) refresh(ctx context.Context) (volatile []string, err error) {
+// It returns the scan, closed.
+func (r *repository) refresh(ctx context.Context) (_ *scan, err error) {
 	unlock, err := r.lock()
 	if err != nil {
 		return nil, err
@@ -217,7 +218,7 @@ func (r *repository) refresh(ctx context.Context) (volatile []string, err error)
 	if err := r.writeMetadata(wanted); err != nil {
 		return nil, err
 	}
-	return scan.volatile, r.setState(wanted, seen)
+	return scan, r.setState(wanted, seen)
 }
 
 // update returns the metadata file after a change of the directory. What could not
@@ -328,7 +329,7 @@ func (r *repository) impose(ctx context.Context, wanted, before metadata) (chang
 		return false, err
 	}
 	changes, err := diff.Trees(now.all, tree, func(old, new *image.Inode) (bool, error) {
-		return len(holes(new)) == 0 || len(old.Content) == len(new.Content), nil
+		return slices.Equal(holes(old), holes(new)), nil
 	})
 	if err != nil || len(changes) == 0 {
 		return false, err

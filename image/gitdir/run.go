@@ -125,7 +125,7 @@ func (s *session) open() (*repository, error) {
 
 // before does what is needed before git runs, and returns its arguments.
 func (s *session) before(ctx context.Context, r *repository) ([]string, error) {
-	volatile, err := r.refresh(ctx)
+	scan, err := r.refresh(ctx)
 	if errors.Is(err, errMetadata) && s.need&(stageBefore|stageAfter) == 0 {
 		s.Warn(MetadataPath, err.Error()) // the command may be to repair it
 		return s.args, nil
@@ -133,13 +133,18 @@ func (s *session) before(ctx context.Context, r *repository) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.need&(stageBefore|stageAfter) != 0 {
+		if err := s.git.forget(ctx, scan.special()); err != nil {
+			return nil, err
+		}
+	}
 	if s.need&stageBefore != 0 {
 		if err := s.stage(ctx); err != nil {
 			return nil, err
 		}
 	}
 	if name := s.args[s.at]; name == "add" || name == "stage" {
-		return withForce(s.args, s.at, volatile), nil
+		return withForce(s.args, s.at, scan.volatile), nil
 	}
 	return s.args, nil
 }
@@ -327,6 +332,19 @@ func (g gitCommand) output(ctx context.Context, args ...string) (string, error) 
 		return "", fmt.Errorf("git %s: %s", args[0], strings.TrimSpace(string(exit.Stderr)))
 	}
 	return "", fmt.Errorf("git %s: %w", args[0], err)
+}
+
+// forget removes paths from the index, if they are in it.
+func (g gitCommand) forget(ctx context.Context, paths []string) error {
+	if len(paths) == 0 {
+		return nil
+	}
+	cmd := g.command(ctx, []string{"update-index", "--force-remove", "-z", "--stdin"})
+	cmd.Stdin = strings.NewReader(strings.Join(paths, "\x00") + "\x00")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("git update-index: %w: %s", err, out)
+	}
+	return nil
 }
 
 // refreshIndex has git look again at files whose status was changed, so that it

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -24,16 +25,34 @@ type scan struct {
 	content *extent.Reader
 }
 
-// scanned stands for the digest of the tar that would be made of a directory.
-const scanned extent.Digest = "directory"
+// What files of the tree are extents of.
+const (
+	scanned extent.Digest = "directory" // the tar that would be made of the directory
+	zeros   extent.Digest = "zeros"     // zeros that are written, and no hole
+)
 
 // OpenBlob opens what files of the tree are extents of.
 func (s *scan) OpenBlob(_ context.Context, d extent.Digest) (extent.Blob, error) {
-	if d != scanned {
-		return nil, fmt.Errorf("unknown blob %s", d)
+	switch d {
+	case scanned:
+		return borrowed{s.content}, nil
+	case zeros:
+		return zeroBlob{}, nil
 	}
-	return borrowed{s.content}, nil
+	return nil, fmt.Errorf("unknown blob %s", d)
 }
+
+// zeroBlob holds nothing but zeros.
+type zeroBlob struct{}
+
+func (zeroBlob) ReadAt(p []byte, _ int64) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+func (zeroBlob) Size() int64 { return math.MaxInt64 }
+
+func (zeroBlob) Close() error { return nil }
 
 // borrowed is content that the scan closes.
 type borrowed struct{ *extent.Reader }
@@ -42,6 +61,18 @@ func (borrowed) Close() error { return nil }
 
 // Close ends reading.
 func (s *scan) Close() error { return errors.Join(s.content.Close(), s.dir.Close()) }
+
+// special returns the devices and FIFOs. git fails where one of them has taken the
+// place of a file that it knows.
+func (s *scan) special() []string {
+	var list []string
+	for path, n := range s.all.Walk() {
+		if !n.IsDir() && !gitKeeps(n.Type()) {
+			list = append(list, path)
+		}
+	}
+	return list
+}
 
 // scan looks at the status of all files, and tells git what to ignore.
 func (r *repository) scan(ctx context.Context) (*scan, error) {
@@ -75,7 +106,7 @@ func (s *scan) read(ctx context.Context) (err error) {
 	if kept != s.all {
 		s.volatile = leftOut(nil, "", s.all.Root, kept.Root)
 	}
-	return refuseNested(s.metadata)
+	return refuse(s.metadata)
 }
 
 // leftOut appends the paths that are in one tree and not in the other. A directory
@@ -93,13 +124,20 @@ func leftOut(list []string, path string, all, kept *image.Inode) []string {
 	return list
 }
 
-// refuseNested refuses names that git cannot keep: it takes them for repositories
-// of their own.
-func refuseNested(m metadata) error {
-	for path := range m {
+// readByGit are names of files that git opens in every directory. It would wait for
+// ever for a FIFO.
+var readByGit = []string{".gitignore", ".gitattributes", ".gitmodules"}
+
+// refuse refuses what git cannot keep: names that it takes for repositories of
+// their own, and devices and FIFOs that it would read.
+func refuse(m metadata) error {
+	for path, line := range m {
 		name := path[strings.LastIndexByte(path, '/')+1:]
-		if strings.EqualFold(name, ".git") {
+		switch {
+		case strings.EqualFold(name, ".git"):
 			return fmt.Errorf("/%s: git cannot keep a file of this name in a repository: remove it, or make it volatile in the cloudlet manifest", path)
+		case slices.Contains(readByGit, name) && !strings.HasPrefix(line, "type=file") && !strings.HasPrefix(line, "type=link") && !strings.HasPrefix(line, "type=dir"):
+			return fmt.Errorf("/%s: git would read this device or FIFO: remove it", path)
 		}
 	}
 	return nil
