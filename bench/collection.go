@@ -16,7 +16,7 @@ func collection(ctx context.Context, s settings) error {
 	for _, engine := range []string{"sqlite", "postgres"} {
 		var ratios, idle, busy, speed []float64
 		for range s.rounds {
-			out, err := run1(ctx, "go", "test", "-run=^$", "-bench=^BenchmarkCollect$/^"+engine+"$", "-benchtime=1x", "./registry/gc")
+			out, err := run1(ctx, "go", "test", "-run=^$", "-bench=^BenchmarkCollect$/^"+engine+"$", "-benchtime=1x", "-timeout=1h", "./registry/gc")
 			if err != nil {
 				return err
 			}
