@@ -248,7 +248,8 @@ func (n *clusterNode) run(t testing.TB, args ...string) string {
 // leftovers says what is there that no blob needs, or "".
 func (n *clusterNode) leftovers(ctx context.Context) (string, error) {
 	var uploads, trash, rows int
-	const query = `SELECT (SELECT count(*) FROM uploads), (SELECT count(*) FROM trash WHERE digest = ''), (SELECT count(*) FROM blobs) + (SELECT count(*) FROM trash)`
+	const query = `SELECT (SELECT count(*) FROM uploads), (SELECT count(*) FROM trash WHERE digest = ''), 
+		(SELECT count(*) FROM blobs) + (SELECT count(*) FROM trash) + (SELECT count(*) FROM journals)`
 	if err := n.back.db.QueryRowContext(ctx, query).Scan(&uploads, &trash, &rows); err != nil {
 		return "", err
 	}
