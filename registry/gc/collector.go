@@ -16,9 +16,11 @@ import (
 )
 
 const (
-	// batch is how many rows one transaction takes: few enough that a push which
-	// waits for it does not notice.
+	// batch is how many rows are listed at once.
 	batch = 50
+	// bite is how many rows one transaction takes: few enough that neither a push
+	// that waits for it nor a pull that wants the processor notices.
+	bite = 8
 	// maxRest bounds how long the collector rests after a batch, which is as long
 	// as the batch took: at least half of the time belongs to the traffic.
 	maxRest = time.Second
@@ -174,9 +176,9 @@ func (c *Collector) pass(ctx context.Context, r *Result) error {
 func drain(ctx context.Context, step func(context.Context, int) (int, error)) (total int, err error) {
 	for {
 		began := time.Now()
-		n, err := step(ctx, batch)
+		n, err := step(ctx, bite)
 		total += n
-		if err != nil || n < batch {
+		if err != nil || n < bite {
 			return total, err
 		}
 		rest(ctx, time.Since(began))
@@ -199,7 +201,7 @@ func (c *Collector) review(ctx context.Context, r *Result) error {
 	var errs []error
 	for {
 		began := time.Now()
-		done, err := c.meta.Review(ctx, batch, c.keepUntagged)
+		done, err := c.meta.Review(ctx, bite, c.keepUntagged)
 		if err != nil {
 			errs = append(errs, err)
 			if len(errs) == maxFailures || ctx.Err() != nil {
@@ -211,7 +213,7 @@ func (c *Collector) review(ctx context.Context, r *Result) error {
 		switch done.Total() {
 		case 0:
 			return errors.Join(errs...)
-		case batch:
+		case bite:
 			rest(ctx, time.Since(began))
 		}
 	}
