@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -33,6 +34,10 @@ func TestMain(m *testing.M) {
 		os.Setenv("GIT_"+v+"_EMAIL", "tester@example.org")
 	}
 	os.Setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+	if err := boundDraws(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	code := m.Run()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
@@ -41,6 +46,22 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(code)
+}
+
+// boundDraws makes few draws the default, because each runs git some forty times.
+// The command line has the last word: -rapid.checks 100.
+func boundDraws() error {
+	const name = "rapid.checks"
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == name })
+	switch {
+	case given:
+		return nil
+	case testing.Short():
+		return flag.Set(name, "3")
+	}
+	return flag.Set(name, "12")
 }
 
 // fataler is a test of testing or of rapid.
@@ -117,9 +138,9 @@ func sameTrees(t fataler, label, a, b string) {
 	x, y := readTree(t, a), readTree(t, b)
 	defer x.Close()
 	defer y.Close()
-	changes, err := diff.Trees(x.Tree, y.Tree, func(old, new *image.Inode) (bool, error) {
-		p, holesP := x.bytes(old)
-		q, holesQ := y.bytes(new)
+	changes, err := diff.Trees(x.Tree, y.Tree, func(before, after *image.Inode) (bool, error) {
+		p, holesP := x.bytes(before)
+		q, holesQ := y.bytes(after)
 		return bytes.Equal(p, q) && fmt.Sprint(holesP) == fmt.Sprint(holesQ), nil
 	})
 	if err != nil {

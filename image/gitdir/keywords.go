@@ -2,6 +2,7 @@ package gitdir
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -104,12 +105,17 @@ type description struct {
 	holes    []span
 }
 
-// parseKeywords reads the keywords of a path. Those it does not know are
-// passed over.
+// parseKeywords reads the keywords of a path, of which none may stand twice. Those
+// it does not know are passed over.
 func parseKeywords(text string) (description, error) {
 	var d description
+	seen := make(map[string]bool)
 	for word := range strings.FieldsSeq(text) {
 		key, value, _ := strings.Cut(word, "=")
+		if seen[key] {
+			return d, fmt.Errorf("%.80q: expected one %.80s, found another", word, key)
+		}
+		seen[key] = true
 		if err := d.set(key, value); err != nil {
 			return d, fmt.Errorf("%.80q: %w", word, err)
 		}
@@ -142,7 +148,7 @@ func (d *description) set(key, value string) (err error) {
 	case "time":
 		n.ModTime, err = parseTime(value)
 	case "device":
-		_, err = fmt.Sscanf(value, "native,%d,%d", &n.Major, &n.Minor)
+		n.Major, n.Minor, err = parseDevice(value)
 	case "hardlink":
 		path, ok := unescape(strings.TrimPrefix(value, "./"))
 		if !ok || !isClean(path) {
@@ -160,6 +166,18 @@ func (d *description) set(key, value string) (err error) {
 func parseID(value string) (uint32, error) {
 	id, err := strconv.ParseUint(value, 10, 32)
 	return uint32(id), err
+}
+
+func parseDevice(value string) (major, minor uint32, err error) {
+	numbers, native := strings.CutPrefix(value, "native,")
+	first, second, _ := strings.Cut(numbers, ",")
+	if major, err = parseID(first); err == nil {
+		minor, err = parseID(second)
+	}
+	if !native || err != nil {
+		return 0, 0, errors.New("expected native,MAJOR,MINOR")
+	}
+	return major, minor, nil
 }
 
 func parseTime(value string) (image.Time, error) {

@@ -207,10 +207,10 @@ func (r *repository) refresh(ctx context.Context) (_ *scan, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer scan.Close()
+	defer func() { err = errors.Join(err, scan.Close()) }()
 	seen := scan.metadata.encode()
 	wanted := seen
-	if file != nil && !(bytes.Equal(seen, left.seen) && bytes.Equal(left.seen, left.wanted)) {
+	if file != nil && (!bytes.Equal(seen, left.seen) || !bytes.Equal(left.seen, left.wanted)) {
 		if wanted, err = update(left, scan); err != nil {
 			return nil, err
 		}
@@ -282,7 +282,7 @@ func (r *repository) apply(ctx context.Context) error {
 	return r.applyLocked(ctx)
 }
 
-func (r *repository) applyLocked(ctx context.Context) error {
+func (r *repository) applyLocked(ctx context.Context) (err error) {
 	file, err := r.read(MetadataPath)
 	if err != nil || file == nil {
 		return err // a commit of before, or of others
@@ -307,7 +307,7 @@ func (r *repository) applyLocked(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer now.Close()
+	defer func() { err = errors.Join(err, now.Close()) }()
 	if err := r.setState(file, now.metadata.encode()); err != nil {
 		return err
 	}
@@ -323,13 +323,13 @@ func (r *repository) impose(ctx context.Context, wanted, before metadata) (chang
 	if err != nil {
 		return false, err
 	}
-	defer now.Close()
+	defer func() { err = errors.Join(err, now.Close()) }()
 	tree, err := impose(ctx, now.all, now, wanted, before, r.warn)
 	if err != nil {
 		return false, err
 	}
-	changes, err := diff.Trees(now.all, tree, func(old, new *image.Inode) (bool, error) {
-		return slices.Equal(holes(old), holes(new)), nil
+	changes, err := diff.Trees(now.all, tree, func(a, b *image.Inode) (bool, error) {
+		return slices.Equal(holes(a), holes(b)), nil
 	})
 	if err != nil || len(changes) == 0 {
 		return false, err

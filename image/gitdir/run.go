@@ -88,7 +88,7 @@ func (s *session) needs(ctx context.Context) need {
 	return changes
 }
 
-func (s *session) run(ctx context.Context) error {
+func (s *session) run(ctx context.Context) (err error) {
 	if s.need&makes != 0 {
 		return s.make(ctx)
 	}
@@ -99,7 +99,7 @@ func (s *session) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer func() { err = errors.Join(err, r.Close()) }()
 	args, err := s.before(ctx, r)
 	if err != nil {
 		return err
@@ -174,7 +174,7 @@ func (s *session) stage(ctx context.Context) error {
 }
 
 // make runs a command that makes a repository.
-func (s *session) make(ctx context.Context) error {
+func (s *session) make(ctx context.Context) (err error) {
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return err
 	}
@@ -203,7 +203,7 @@ func (s *session) make(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer func() { err = errors.Join(err, r.Close()) }()
 	if err := restore(); err != nil {
 		return err
 	}

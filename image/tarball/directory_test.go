@@ -1,12 +1,15 @@
 package tarball
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -215,5 +218,50 @@ func TestAPlannedDirectoryDoesNotFollowWhatChanged(t *testing.T) {
 				t.Error("the file was opened")
 			}
 		})
+	}
+}
+
+func TestWhatGitKeepsBesideARootfsIsNoPartOfIt(t *testing.T) {
+	always := []string{"etc/hostname", "opt/app/.git/config", "opt/.cloudlet/metadata"}
+	gits := []string{".git/", ".git/config", ".cloudlet/", ".cloudlet/metadata"}
+	for name, test := range map[string]struct {
+		more, leftOut []string
+	}{
+		"cloudlets git":                {[]string{".git/cloudlets/wanted"}, append(gits, ".git/cloudlets/wanted")},
+		"cloudlets git and a manifest": {[]string{".git/cloudlets/wanted", ".cloudlet/manifest"}, []string{".git/", ".git/config", ".git/cloudlets/wanted", ".cloudlet/metadata"}},
+		"git alone":                    {nil, nil},
+		"a file in place of the state": {[]string{".git/cloudlets"}, nil},
+	} {
+		files := slices.Concat(test.more, always, []string{".git/config", ".cloudlet/metadata"})
+		dir := t.TempDir()
+		for _, path := range files {
+			path = filepath.Join(dir, path)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		data, _ := fromDir(t, dir)
+		held := namesIn(t, data)
+		for _, path := range append(files, gits...) {
+			if want := !slices.Contains(test.leftOut, path); slices.Contains(held, path) != want {
+				t.Errorf("%s: that /%s is in the tar is not %v: it holds %q", name, path, want, held)
+			}
+		}
+	}
+}
+
+// namesIn returns the paths in a tar; those of directories end with a slash.
+func namesIn(t *testing.T, data []byte) []string {
+	t.Helper()
+	var names []string
+	for r := tar.NewReader(bytes.NewReader(data)); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return names
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, strings.TrimPrefix(h.Name, "./"))
 	}
 }
