@@ -3,7 +3,6 @@ package client
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -51,7 +50,7 @@ func copyAll(ctx context.Context, from, to *Repository, history bool) (digest.Di
 		return "", err
 	}
 	line := []digest.Digest{m.Descriptor.Digest}
-	if history && m.Descriptor.MediaType != ocispec.MediaTypeImageIndex {
+	if history && !m.isIndex() {
 		line = nil
 		err := from.History(ctx, func(v Version) bool {
 			line = append(line, v.Digest)
@@ -83,7 +82,7 @@ func (c *copier) manifest(ctx context.Context, d digest.Digest) error {
 	if err != nil {
 		return err
 	}
-	if m.Descriptor.MediaType == ocispec.MediaTypeImageIndex {
+	if m.isIndex() {
 		err = c.children(ctx, m)
 	} else {
 		err = c.blobs(ctx, m)
@@ -95,11 +94,11 @@ func (c *copier) manifest(ctx context.Context, d digest.Digest) error {
 }
 
 func (c *copier) children(ctx context.Context, m *Manifest) error {
-	var index ocispec.Index
-	if err := json.Unmarshal(m.Raw, &index); err != nil {
-		return fmt.Errorf("index %s: %w", m.Descriptor.Digest, err)
+	children, err := m.children()
+	if err != nil {
+		return err
 	}
-	for _, child := range index.Manifests {
+	for _, child := range children {
 		if err := c.manifest(ctx, child.Digest); err != nil {
 			return err
 		}

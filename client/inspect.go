@@ -3,11 +3,13 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry"
 
 	"github.com/cloudlets/cloudlets/api"
@@ -32,6 +34,7 @@ type Summary struct {
 	Layers          []ocispec.Descriptor `json:",omitempty"`
 	Manifests       []ocispec.Descriptor `json:",omitempty"` // of an index
 	Derived         []ocispec.Descriptor `json:",omitempty"` // artifacts whose subject the image is
+	Attached        []TaggedManifest     `json:",omitempty"` // what cosign has tagged after the digest
 	Cloudlet        json.RawMessage      `json:",omitempty"` // the cloudlet manifest
 }
 
@@ -56,13 +59,15 @@ func (r *Repository) Inspect(ctx context.Context) (*Summary, error) {
 	if s.Derived, err = registry.Referrers(ctx, r.Repository, m.Descriptor, ""); err != nil {
 		return nil, fmt.Errorf("list what refers to %s: %w", m.Descriptor.Digest, err)
 	}
-	if m.Descriptor.MediaType == ocispec.MediaTypeImageIndex {
-		var index ocispec.Index
-		if err := json.Unmarshal(m.Raw, &index); err != nil {
-			return nil, fmt.Errorf("index %s: %w", m.Descriptor.Digest, err)
+	if s.Attached, err = r.attached(ctx, m.Descriptor.Digest); err != nil {
+		return nil, err
+	}
+	if m.isIndex() {
+		if created, err := time.Parse(time.RFC3339, m.Annotations[ocispec.AnnotationCreated]); err == nil {
+			s.Created = &created
 		}
-		s.Manifests = index.Manifests
-		return s, nil
+		s.Manifests, err = m.children()
+		return s, err
 	}
 	if !isImageConfig(m.Config.MediaType) {
 		return s, nil
@@ -73,6 +78,27 @@ func (r *Repository) Inspect(ctx context.Context) (*Summary, error) {
 	}
 	s.Created, s.Architecture, s.Os, s.Labels = config.Created, config.Architecture, config.OS, config.Config.Labels
 	return s, nil
+}
+
+// attached returns the signatures, attestations and bills of materials that
+// cosign has attached to a digest by tags, as it does where it is not told to use
+// the Referrers API.
+//
+// Source: cosign, specs/SIGNATURE_SPEC.md.
+func (r *Repository) attached(ctx context.Context, d digest.Digest) ([]TaggedManifest, error) {
+	var list []TaggedManifest
+	for _, suffix := range []string{".sig", ".att", ".sbom"} {
+		tag := d.Algorithm().String() + "-" + d.Encoded() + suffix
+		found, err := r.Resolve(ctx, tag)
+		if errors.Is(err, errdef.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look for what is attached to %s: %w", d, err)
+		}
+		list = append(list, TaggedManifest{Tag: tag, Descriptor: found})
+	}
+	return list, nil
 }
 
 func isImageConfig(mediaType string) bool {

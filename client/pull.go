@@ -57,18 +57,16 @@ func (r *Repository) Manifest(ctx context.Context) (*Manifest, error) {
 // Platform returns the manifest for a platform: m itself, or the one of an
 // index that fits an architecture, for Linux.
 func (r *Repository) Platform(ctx context.Context, m *Manifest, arch string) (*Manifest, error) {
-	if m.Descriptor.MediaType != ocispec.MediaTypeImageIndex {
+	if !m.isIndex() {
 		return m, nil
 	}
-	var index ocispec.Index
-	if err := json.Unmarshal(m.Raw, &index); err != nil {
-		return nil, fmt.Errorf("index %s: %w", m.Descriptor.Digest, err)
+	children, err := m.children()
+	if err != nil {
+		return nil, err
 	}
-	for _, d := range index.Manifests {
+	for _, d := range children {
 		if d.Platform != nil && d.Platform.OS == "linux" && d.Platform.Architecture == ociArch(arch) {
-			ref := r.Reference
-			ref.Reference = d.Digest.String()
-			return r.client.repository(ref).Manifest(ctx)
+			return r.at(d.Digest.String()).Manifest(ctx)
 		}
 	}
 	return nil, fmt.Errorf("index %s has no manifest for linux/%s", m.Descriptor.Digest, ociArch(arch))

@@ -3,10 +3,17 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
 	"text/tabwriter"
+	"unicode"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
+	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/client"
 )
 
@@ -15,7 +22,14 @@ func newInspect(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect REFERENCE",
 		Short: "Show what an image is, and what was rendered from it",
-		Args:  exactly("REFERENCE"),
+		Long: `Show what an image is: its platform, date, annotations and layers; what was
+rendered from it, and what else refers to it, such as signatures. Of an index the
+platform and the digest of each image are shown.
+
+With --json the words are those of skopeo inspect where it has them.`,
+		Example: `  cloudlets inspect localhost:5000/golden/debian:12
+  cloudlets inspect localhost:5000/golden/debian:12 --json`,
+		Args: exactly("REFERENCE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			repo, err := g.repository(cmd, args[0])
 			if err != nil {
@@ -61,11 +75,31 @@ func printSummary(w io.Writer, s *client.Summary) {
 	if s.Subject != nil {
 		row("Subject", s.Subject.Digest.String())
 	}
+	for _, key := range slices.Sorted(maps.Keys(s.Annotations)) {
+		if key != api.AnnotationManifest && key != ocispec.AnnotationCreated { // too long; a row of its own
+			row("Annotation", printable(key+"="+s.Annotations[key]))
+		}
+	}
+	for _, m := range s.Manifests {
+		row("Manifest", fmt.Sprintf("%s  %s", m.Digest, printable(client.PlatformName(m.Platform))))
+	}
 	for _, l := range s.Layers {
 		row("Layer", fmt.Sprintf("%s  %s  %s", l.Digest, human(l.Size), l.MediaType))
 	}
 	for _, r := range s.Derived {
 		row("Derived", fmt.Sprintf("%s  %s", r.Digest, r.ArtifactType))
 	}
+	for _, a := range s.Attached {
+		row("Attached", fmt.Sprintf("%s  %s", a.Digest, a.Tag))
+	}
 	t.Flush()
+}
+
+// printable returns a text of others as it is, or quoted where it would do
+// something to a terminal or take several lines.
+func printable(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(text)
+	}
+	return text
 }

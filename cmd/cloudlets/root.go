@@ -72,6 +72,7 @@ booted by digest.
 		newBoot(g),
 		newList(g),
 		newInspect(g),
+		newIndex(g),
 		newBootkit(g),
 		newCommit(g),
 		newCheckout(g),
