@@ -136,7 +136,7 @@ func machineRootfs(t testing.TB) []entry {
 		regular("./etc/fstab", "UUID=12345678-1234-1234-1234-123456789abc / ext4 defaults 0 1\n"),
 		regular(machineKey, "secret").with(func(h *tar.Header) { h.Mode = 0o600 }),
 		regular("./tmp/left", "behind"), regular("./var/log/syslog", "noise"),
-		regular("./var/lib/data", text(7, 3<<20)).with(func(h *tar.Header) { h.Mode = 0o640 }),
+		regular("./var/lib/data", text(7, 3<<20)).with(func(h *tar.Header) { h.Mode, h.Uid, h.Gid = 0o640, 101, 102 }),
 		regular("./usr/bin/su", text(8, 70_000)).with(func(h *tar.Header) { h.Mode = 0o4755 }),
 		link(tar.TypeLink, "./usr/bin/su2", "./usr/bin/su"), link(tar.TypeSymlink, "./bin", "usr/bin"),
 	}
