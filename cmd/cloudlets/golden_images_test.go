@@ -98,7 +98,7 @@ func (r recipe) run(t *testing.T, script string) {
 // bash runs a script with the settings that the page tells the reader to make.
 func (g *golden) bash(t testing.TB, script string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), bootTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*bootTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-euxo", "pipefail", "-c", script)
 	cmd.Dir = g.dir
@@ -203,7 +203,9 @@ func checkGoldenContainer(t testing.TB, g *golden) {
 // machineDisk makes the disk of a machine.
 func machineDisk(t testing.TB, g *golden) {
 	t.Helper()
-	find(t, "debugfs")
+	for _, name := range []string{"debugfs", "e2fsck", "partx", "qemu-img", "sfdisk"} {
+		find(t, name)
+	}
 	source := newServer(t)
 	ok(t, "push", writeTar(t, machineRootfs(t)), source.ref("vm:1"))
 	disk := filepath.Join(t.TempDir(), "vm.vmdk")
