@@ -40,6 +40,8 @@ var measurements = []struct {
 	{"image-second-push", secondPush},
 	{"image-render", render},
 	{"image-configured", configured},
+	{"image-commit", commit},
+	{"image-diff", compare},
 }
 
 func main() {
