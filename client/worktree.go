@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image/diff"
 	"github.com/cloudlets/cloudlets/image/workdir"
+	"golang.org/x/sync/errgroup"
 )
 
 // Committed is the result of a commit.
@@ -28,15 +30,18 @@ type Committed struct {
 // directory was made from, and wraps ErrNotCommitted. That a directory did not
 // change since its last commit or checkout shows from the status of its files.
 func (r *Repository) CommitDir(ctx context.Context, dir string, o PushOptions, v VersionOptions, warn func(path, what string)) (Committed, error) {
+	// The registry is asked while the directory is looked at.
+	var current digest.Digest
+	group, asking := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		current, err = r.Current(asking)
+		return err
+	})
 	before, settled, err := workdir.TakeSettled(ctx, dir)
-	if err != nil {
+	if err := cmp.Or(group.Wait(), err); err != nil {
 		return Committed{}, err
 	}
 	state, err := workdir.Load(dir)
-	if err != nil {
-		return Committed{}, err
-	}
-	current, err := r.Current(ctx)
 	if err != nil {
 		return Committed{}, err
 	}

@@ -142,7 +142,11 @@ func (t *taker) subdirectory(dir *os.File, name string) (Fingerprint, error) {
 // digest returns the fingerprint of the files of a directory.
 func digest(children []child) Fingerprint {
 	var f Fingerprint
-	var b []byte
+	size := 0
+	for i := range children {
+		size += binary.MaxVarintLen64 + len(children[i].name) + statusLength + sha256.Size
+	}
+	b := make([]byte, 0, size)
 	for i := range children {
 		c := &children[i]
 		b = binary.AppendUvarint(b, uint64(len(c.name)))
@@ -157,6 +161,9 @@ func digest(children []child) Fingerprint {
 	f.Sum = sha256.Sum256(b)
 	return f
 }
+
+// statusLength is how many bytes appendStatus appends.
+const statusLength = 12 * 8
 
 // appendStatus appends what of a file's status changes when the file does.
 func appendStatus(b []byte, st *unix.Stat_t) []byte {
