@@ -83,17 +83,17 @@ func (o VersionOptions) annotations(parents ...digest.Digest) map[string]string 
 	return a
 }
 
-// Current returns the digest that the repository's reference leads to, or "" if
-// there is none yet.
-func (r *Repository) Current(ctx context.Context) (digest.Digest, error) {
+// current returns the descriptor of what the repository's reference leads to, or
+// a zero one if there is nothing yet.
+func (r *Repository) current(ctx context.Context) (ocispec.Descriptor, error) {
 	d, err := r.Resolve(ctx, r.reference())
 	if errors.Is(err, errdef.ErrNotFound) {
-		return "", nil
+		return ocispec.Descriptor{}, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("resolve %s: %w", r.Reference, err)
+		return ocispec.Descriptor{}, fmt.Errorf("resolve %s: %w", r.Reference, err)
 	}
-	return d.Digest, nil
+	return d, nil
 }
 
 // reference returns the tag or digest of the repository's reference.

@@ -10,11 +10,11 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image/diff"
 	"github.com/cloudlets/cloudlets/image/workdir"
-	"golang.org/x/sync/errgroup"
 )
 
 // Committed is the result of a commit.
@@ -31,10 +31,10 @@ type Committed struct {
 // change since its last commit or checkout shows from the status of its files.
 func (r *Repository) CommitDir(ctx context.Context, dir string, o PushOptions, v VersionOptions, warn func(path, what string)) (Committed, error) {
 	// The registry is asked while the directory is looked at.
-	var current digest.Digest
+	var current ocispec.Descriptor
 	group, asking := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		current, err = r.Current(asking)
+		current, err = r.current(asking)
 		return err
 	})
 	before, settled, err := workdir.TakeSettled(ctx, dir)
@@ -49,7 +49,7 @@ func (r *Repository) CommitDir(ctx context.Context, dir string, o PushOptions, v
 	if err != nil {
 		return Committed{}, err
 	}
-	if current != "" && settled && state.Digest == current.String() && state.Is(before) {
+	if current.Digest != "" && settled && state.Digest == current.Digest.String() && state.Is(before) {
 		return Committed{Descriptor: parent, Unchanged: true}, nil
 	}
 	committed, err := r.commitDir(ctx, dir, parent, o, v, warn)
@@ -62,17 +62,17 @@ func (r *Repository) CommitDir(ctx context.Context, dir string, o PushOptions, v
 // parent returns the version that a directory was made from: what the tag leads
 // to, or, where the tag is new, what the directory was checked out from. It
 // refuses a commit that would leave out what others have committed.
-func (r *Repository) parent(ctx context.Context, dir string, state workdir.State, current digest.Digest) (ocispec.Descriptor, error) {
+func (r *Repository) parent(ctx context.Context, dir string, state workdir.State, current ocispec.Descriptor) (ocispec.Descriptor, error) {
 	from := digest.Digest(state.Digest)
 	if state.Repository != r.name() || from == "" {
-		from = current
+		from = current.Digest
 	}
 	switch {
-	case from == "":
-		return ocispec.Descriptor{}, nil
-	case current != "" && from != current:
+	case from == current.Digest:
+		return current, nil
+	case current.Digest != "":
 		return ocispec.Descriptor{}, fmt.Errorf("%s was made from %s, but %s is %s (commit to another tag, and merge): %w",
-			dir, from, r.Reference, current, ErrNotCommitted)
+			dir, from, r.Reference, current.Digest, ErrNotCommitted)
 	}
 	return r.Resolve(ctx, from.String())
 }
