@@ -101,7 +101,7 @@ func TestCommandLineIsChecked(t *testing.T) {
 	}{
 		"unknown command":         {exitUsage, []string{"unknown command"}, []string{"fly"}},
 		"unknown flag":            {exitUsage, []string{"--wings"}, []string{"push", "--wings", rootfs, s.ref("a:1")}},
-		"too few arguments":       {exitUsage, []string{"ROOTFS", "REFERENCE", "--help"}, []string{"push", rootfs}},
+		"too few arguments":       {exitUsage, []string{"FILE", "REFERENCE", "--help"}, []string{"push", rootfs}},
 		"too many arguments":      {exitUsage, []string{"expected 1"}, []string{"inspect", "a", "b"}},
 		"upper case":              {exitUsage, []string{"Golden/small"}, []string{"push", rootfs, s.ref("Golden/small:1")}},
 		"bad characters":          {exitUsage, []string{"HOST[:PORT]/REPOSITORY"}, []string{"push", rootfs, s.ref("gol den:1")}},

@@ -59,7 +59,7 @@ func TestWrongConfigurationIsRefused(t *testing.T) {
 	path := mustWrite(t, filepath.Join(t.TempDir(), "cloudlets.yaml"), "\nlisen: a:1\n")
 	fails(t, exitUsage, []string{path + ":2", "lisen"}, "serve", "--config", path, "--data", t.TempDir())
 	fails(t, exitUsage, []string{"--log-level", "expected one of"}, "serve", "--log-level", "loud", "--data", t.TempDir())
-	fails(t, exitUsage, []string{"schema", "example"}, "config", "all")
+	fails(t, exitNotFound, []string{"expected a directory, a tar, or"}, "config", "all")
 }
 
 // adminAddress is what a registry logs of its listener for operators.
