@@ -18,9 +18,19 @@ func (s *argsSchema) rebased(base string) object {
 	return root
 }
 
+// conditions are the keywords whose schemas may apply to the same value.
+var conditions = []string{"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"}
+
 // inPlace returns a schema and those that apply to the same value: whatever
 // conditions they stand under, so that no secret is missed.
-func (s *argsSchema) inPlace(schema any) []object {
+func (s *argsSchema) inPlace(schema any) []object { return s.applying(schema, conditions) }
+
+// conjunction returns a schema and those that hold whenever it does.
+func (s *argsSchema) conjunction(schema any) []object { return s.applying(schema, []string{"allOf"}) }
+
+// applying returns a schema, what it refers to, and the schemas under certain
+// keywords of each.
+func (s *argsSchema) applying(schema any, keywords []string) []object {
 	o, ok := schema.(object)
 	if !ok {
 		return nil
@@ -28,13 +38,12 @@ func (s *argsSchema) inPlace(schema any) []object {
 	all := []object{o}
 	if ref, ok := o["$ref"].(string); ok {
 		if target, err := s.resolve(ref); err == nil {
-			all = append(all, s.inPlace(target)...)
+			all = append(all, s.applying(target, keywords)...)
 		}
 	}
 	for keys, sub := range children(o) {
-		switch keys[0] {
-		case "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas":
-			all = append(all, s.inPlace(sub)...)
+		if slices.Contains(keywords, keys[0]) {
+			all = append(all, s.applying(sub, keywords)...)
 		}
 	}
 	return all
@@ -136,23 +145,4 @@ func (s *argsSchema) findSecrets(schemas []object, value any, keys []string) [][
 		found = append(found, s.findSecrets(next, sub, append(keys[:len(keys):len(keys)], key))...)
 	}
 	return found
-}
-
-// conjunction returns a schema and those that hold whenever it does.
-func (s *argsSchema) conjunction(schema any) []object {
-	o, ok := schema.(object)
-	if !ok {
-		return nil
-	}
-	all := []object{o}
-	if ref, ok := o["$ref"].(string); ok {
-		if target, err := s.resolve(ref); err == nil {
-			all = append(all, s.conjunction(target)...)
-		}
-	}
-	list, _ := o["allOf"].([]any)
-	for _, sub := range list {
-		all = append(all, s.conjunction(sub)...)
-	}
-	return all
 }
