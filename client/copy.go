@@ -192,25 +192,25 @@ func (c *copier) frames(ctx context.Context, d ocispec.Descriptor) (sent bool, e
 	if offer.Exists || offer.Bytes == index.StoredSize() {
 		return offer.Exists, nil
 	}
-	bits, err := wantedBits(index, offer.Missing)
+	wanted, err := wantedFrames(index, offer.Missing)
 	if err != nil {
 		return false, err
 	}
-	body, err := c.from.fetchFrames(ctx, d, index, bits, offer.Missing)
+	body, err := c.from.fetchFrames(ctx, d, index, wanted, offer.Missing)
 	if err != nil {
 		return false, err
 	}
 	defer body.Close()
 	step := c.to.client.step("copy", offer.Bytes)
-	err = c.to.putFrames(ctx, at, encoded, io.MultiReader(bytes.NewReader(bits), io.TeeReader(body, &counter{step: step})))
+	err = c.to.putFrames(ctx, at, encoded, io.MultiReader(bytes.NewReader(wanted), io.TeeReader(body, &counter{step: step})))
 	step.End(err)
 	return true, err
 }
 
 // fetchFrames returns some frames of a layer as they are stored: in one answer of
 // a registry that serves layers in pieces, else a range at a time.
-func (r *Repository) fetchFrames(ctx context.Context, d ocispec.Descriptor, x *frame.Index, bits []byte, runs []api.FrameRange) (io.ReadCloser, error) {
-	body, err := r.postWanted(ctx, d, bits)
+func (r *Repository) fetchFrames(ctx context.Context, d ocispec.Descriptor, x *frame.Index, wanted frame.Set, runs []api.FrameRange) (io.ReadCloser, error) {
+	body, err := r.postWanted(ctx, d, wanted)
 	if !hasStatus(err, http.StatusNotFound, http.StatusMethodNotAllowed) {
 		return body, err
 	}

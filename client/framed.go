@@ -102,11 +102,11 @@ func (l *framedLayer) readHeaders(body io.Reader, indexSize int64, pos frame.Pos
 	if l.index, err = frame.Decode(encoded); err != nil {
 		return err
 	}
-	bits, err := readExactly(body, int64((l.index.Len()+7)/8))
+	follow, err := readExactly(body, int64(len(l.index.NewSet())))
 	if err != nil {
 		return err
 	}
-	return l.readFrames(body, bits)
+	return l.readFrames(body, follow)
 }
 
 // readExactly reads n bytes, as they come.
@@ -116,10 +116,10 @@ func readExactly(r io.Reader, n int64) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// readFrames takes the frames whose bits are set from a body.
-func (l *framedLayer) readFrames(body io.Reader, bits []byte) error {
+// readFrames takes the frames of a set from a body.
+func (l *framedLayer) readFrames(body io.Reader, follow frame.Set) error {
 	for i := range l.index.Len() {
-		if bits[i/8]&(0x80>>(i%8)) == 0 {
+		if !follow.Has(i) {
 			continue
 		}
 		f := l.index.At(i)
@@ -155,22 +155,22 @@ func (l storedFrames) ReadAt(p []byte, off int64) (int, error) {
 // prefetch fetches the frames of some extents of the layer's content, in one
 // request.
 func (l *framedLayer) prefetch(ctx context.Context, extents []extent.Extent) error {
-	bits := l.missing(extents)
-	if bits == nil {
+	missing := l.missing(extents)
+	if missing == nil {
 		return nil
 	}
-	body, err := l.repo.postWanted(ctx, l.descriptor, bits)
+	body, err := l.repo.postWanted(ctx, l.descriptor, missing)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	return l.readFrames(body, bits)
+	return l.readFrames(body, missing)
 }
 
-// postWanted asks for the frames of a layer whose bits are set.
-func (r *Repository) postWanted(ctx context.Context, d ocispec.Descriptor, bits []byte) (io.ReadCloser, error) {
+// postWanted asks for some frames of a layer.
+func (r *Repository) postWanted(ctx context.Context, d ocispec.Descriptor, wanted frame.Set) (io.ReadCloser, error) {
 	at := r.extension(api.ComponentLayers, d.Digest.String(), "frames")
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at, bytes.NewReader(bits))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at, bytes.NewReader(wanted))
 	if err != nil {
 		return nil, err
 	}
@@ -186,24 +186,25 @@ func (r *Repository) postWanted(ctx context.Context, d ocispec.Descriptor, bits 
 	return resp.Body, nil
 }
 
-// missing returns a bit for each frame that holds some of the extents and is not
-// here, or nil if there is none.
-func (l *framedLayer) missing(extents []extent.Extent) []byte {
+// missing returns the frames that hold some of the extents and are not here, or
+// nil if there are none.
+func (l *framedLayer) missing(extents []extent.Extent) frame.Set {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var bits []byte
+	var missing frame.Set
 	for _, x := range extents {
-		for i := l.index.Find(x.Offset); i < l.index.Len() && l.index.At(i).ContentOffset < x.Offset+x.Length; i++ {
+		first, end := l.index.Overlap(x.Offset, x.Length)
+		for i := first; i < end; i++ {
 			if _, held := l.fetched[l.index.At(i).Offset]; held {
 				continue
 			}
-			if bits == nil {
-				bits = make([]byte, (l.index.Len()+7)/8)
+			if missing == nil {
+				missing = l.index.NewSet()
 			}
-			bits[i/8] |= 0x80 >> (i % 8)
+			missing.Add(i)
 		}
 	}
-	return bits
+	return missing
 }
 
 // readBlobAt reads a part of a blob. What is read is not verified.

@@ -219,11 +219,11 @@ func (r *Repository) putFrames(ctx context.Context, at string, index []byte, bod
 // missingFrames returns what follows the index in an upload of frames: which
 // ones are sent, and those.
 func missingFrames(x *frame.Index, missing []api.FrameRange, blob io.ReaderAt) (io.Reader, error) {
-	bits, err := wantedBits(x, missing)
+	sent, err := wantedFrames(x, missing)
 	if err != nil {
 		return nil, err
 	}
-	parts := []io.Reader{bytes.NewReader(bits)}
+	parts := []io.Reader{bytes.NewReader(sent)}
 	for _, m := range missing {
 		first, last := x.At(m.First), x.At(m.First+m.Count-1)
 		parts = append(parts, io.NewSectionReader(blob, first.Offset, last.Offset+last.Size-first.Offset))
@@ -231,19 +231,18 @@ func missingFrames(x *frame.Index, missing []api.FrameRange, blob io.ReaderAt) (
 	return io.MultiReader(parts...), nil
 }
 
-// wantedBits returns a bit for each frame of an index, most significant first:
-// is it in one of the runs?
-func wantedBits(x *frame.Index, runs []api.FrameRange) ([]byte, error) {
-	bits := make([]byte, (x.Len()+7)/8)
+// wantedFrames returns the frames of an index that are in one of the runs.
+func wantedFrames(x *frame.Index, runs []api.FrameRange) (frame.Set, error) {
+	wanted := x.NewSet()
 	for _, m := range runs {
 		if m.First < 0 || m.Count <= 0 || m.First > x.Len() || m.Count > x.Len()-m.First {
 			return nil, fmt.Errorf("the registry lacks frames %d+%d of %d", m.First, m.Count, x.Len())
 		}
 		for i := m.First; i < m.First+m.Count; i++ {
-			bits[i/8] |= 0x80 >> (i % 8)
+			wanted.Add(i)
 		}
 	}
-	return bits, nil
+	return wanted, nil
 }
 
 // call sends a request and decodes the JSON that answers it, unless answer is nil.

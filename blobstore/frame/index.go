@@ -88,6 +88,15 @@ func (x *Index) Span(off, n int64) (first, last int, ok bool) {
 	return first, last, x.At(first).ContentOffset == off && end.ContentOffset+end.ContentSize == off+n
 }
 
+// Overlap returns the frames that hold any of the n bytes of content at off: from
+// first on, up to but without end.
+func (x *Index) Overlap(off, n int64) (first, end int) {
+	if n <= 0 {
+		return 0, 0
+	}
+	return x.Find(off), min(x.Find(off+n-1)+1, x.Len())
+}
+
 // StoredSize returns the length of all frames as stored. The index follows
 // there.
 func (x *Index) StoredSize() int64 { return last(x.stored) }

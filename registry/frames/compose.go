@@ -68,13 +68,13 @@ func (h *Handler) storePack(ctx context.Context, repository string, x *frame.Ind
 // of the layer. It clears the blob of their places and sets the offset.
 func writePack(w *blobstore.Writer, x *frame.Index, places []place, body io.Reader) error {
 	r := bufio.NewReaderSize(body, 256<<10)
-	sent := make([]byte, (x.Len()+7)/8)
+	sent := x.NewSet()
 	if _, err := io.ReadFull(r, sent); err != nil {
 		return fmt.Errorf("%w: which frames follow: %w", errBody, err)
 	}
 	buffer := make([]byte, 0, frame.MaxContent)
 	for i := range places {
-		if sent[i/8]&(0x80>>(i%8)) == 0 {
+		if !sent.Has(i) {
 			if places[i].blob == "" {
 				return fmt.Errorf("%w: frame %d is neither sent nor held by the repository: offer the index again", errBody, i)
 			}

@@ -28,7 +28,7 @@ type Handler struct {
 	blobs *blobstore.Store
 	meta  *metadata.Store
 	// headers says of layers which frames hold headers; see headerFrames.
-	headers *cache.Cache[digest.Digest, []byte]
+	headers *cache.Cache[digest.Digest, frame.Set]
 }
 
 // headersBudget bounds what is remembered of layers, in bytes: some hundred
@@ -37,7 +37,7 @@ const headersBudget = 1 << 20
 
 // New returns a handler for the repositories of a registry.
 func New(blobs *blobstore.Store, meta *metadata.Store) *Handler {
-	return &Handler{blobs: blobs, meta: meta, headers: cache.New[digest.Digest, []byte](headersBudget)}
+	return &Handler{blobs: blobs, meta: meta, headers: cache.New[digest.Digest, frame.Set](headersBudget)}
 }
 
 var _ registry.ExtensionHandler = (*Handler)(nil).ServeExtension

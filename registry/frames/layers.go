@@ -82,17 +82,16 @@ func (h *Handler) postWanted(w http.ResponseWriter, r *http.Request, l *framedLa
 	if err != nil {
 		return refuse(registry.CodeSizeInvalid, "read the wanted frames: %v", err)
 	}
-	if want := (l.index.Len() + 7) / 8; len(bits) != want {
+	if want := len(l.index.NewSet()); len(bits) != want {
 		return refuse(registry.CodeSizeInvalid, "the wanted frames are %d bytes: expected %d, one bit for each of %d frames", len(bits), want, l.index.Len())
 	}
 	sendFrames(w, l, bits)
 	return nil
 }
 
-// sendFrames answers with what stands before the frames, and those whose bit is
-// set. A frame that cannot be read breaks the connection off, so that nobody
+// sendFrames answers with what stands before the frames, and those of a set. A frame that cannot be read breaks the connection off, so that nobody
 // takes what came for all; a client that is gone needs no answer.
-func sendFrames(w http.ResponseWriter, l *framedLayer, bits []byte, before ...[]byte) {
+func sendFrames(w http.ResponseWriter, l *framedLayer, wanted frame.Set, before ...[]byte) {
 	w.Header().Set("Content-Type", api.MediaTypeFrames)
 	out := bufio.NewWriterSize(w, 256<<10)
 	for _, p := range before {
@@ -100,7 +99,7 @@ func sendFrames(w http.ResponseWriter, l *framedLayer, bits []byte, before ...[]
 	}
 	stored := make([]byte, 0, frame.MaxContent)
 	for i := range l.index.Len() {
-		if bits[i/8]&(0x80>>(i%8)) == 0 {
+		if !wanted.Has(i) {
 			continue
 		}
 		f := l.index.At(i)
@@ -115,13 +114,13 @@ func sendFrames(w http.ResponseWriter, l *framedLayer, bits []byte, before ...[]
 	_ = out.Flush()
 }
 
-// headerFrames returns a bit for each frame of a layer: does it hold anything
-// that is not a file's content?
-func (h *Handler) headerFrames(l *framedLayer) ([]byte, error) {
-	if bits, ok := h.headers.Get(l.digest); ok {
-		return bits, nil
+// headerFrames returns the frames of a layer that hold anything that is not a
+// file's content.
+func (h *Handler) headerFrames(l *framedLayer) (frame.Set, error) {
+	if found, ok := h.headers.Get(l.digest); ok {
+		return found, nil
 	}
-	bits := make([]byte, (l.index.Len()+7)/8)
+	found := l.index.NewSet()
 	end := int64(0) // of the last content
 	r := tarball.NewReaderAt(l.content, l.content.Size())
 	for {
@@ -133,22 +132,20 @@ func (h *Handler) headerFrames(l *framedLayer) ([]byte, error) {
 			return nil, err
 		}
 		for _, part := range e.Content {
-			mark(bits, l.index, end, part.Offset)
+			addOverlap(found, l.index, end, part.Offset)
 			end = part.Offset + part.Length
 		}
 	}
-	mark(bits, l.index, end, l.content.Size())
-	h.headers.Add(l.digest, bits, int64(len(bits)))
-	return bits, nil
+	addOverlap(found, l.index, end, l.content.Size())
+	h.headers.Add(l.digest, found, int64(len(found)))
+	return found, nil
 }
 
-// mark sets the bits of the frames that hold content between two offsets.
-func mark(bits []byte, x *frame.Index, from, to int64) {
-	if from >= to {
-		return
-	}
-	for i := x.Find(from); i < x.Len() && x.At(i).ContentOffset < to; i++ {
-		bits[i/8] |= 0x80 >> (i % 8)
+// addOverlap adds the frames that hold content between two offsets to a set.
+func addOverlap(s frame.Set, x *frame.Index, from, to int64) {
+	first, end := x.Overlap(from, to-from)
+	for i := first; i < end; i++ {
+		s.Add(i)
 	}
 }
 
