@@ -2,21 +2,12 @@ package qcow2
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"math"
 
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/extent"
-)
-
-// Errors that Open wraps.
-var (
-	// ErrFormat says that the bytes are not a sound qcow2 file.
-	ErrFormat = errors.New("not a sound qcow2 file")
-	// ErrUnsupported says that the file uses a feature that is refused, because
-	// it leads out of the file or because nothing here reads it.
-	ErrUnsupported = errors.New("qcow2 feature refused")
 )
 
 // Open returns the disk in a qcow2 file, version 2 or 3, as an extent map over
@@ -27,16 +18,16 @@ var (
 // Every offset is checked to lie within the file, and nothing may overlap the
 // tables; a cluster used twice must be marked as shared. Backing files, external
 // data files, encryption, compressed clusters and extended L2 entries are
-// refused with ErrUnsupported, all else that is wrong with ErrFormat.
+// refused with container.ErrUnsupported, all else that is wrong with container.ErrFormat.
 //
 // Memory is bounded by what the file really holds: at most 40 MiB for its L1 and
 // refcount tables, and some 100 bytes for each run of clusters.
-func Open(r io.ReaderAt, size int64, source extent.Digest) (*extent.Map, error) {
-	disk, err := open(&reader{file: r, size: size}, source)
+func Open(r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error) {
+	disk, err := open(&reader{file: container.File{Reader: r, Size: size}}, source)
 	if err != nil {
 		return nil, fmt.Errorf("open qcow2 file of %d bytes: %w", size, err)
 	}
-	return disk, nil
+	return &container.Disk{Map: disk}, nil
 }
 
 func open(r *reader, source extent.Digest) (*extent.Map, error) {
@@ -51,14 +42,14 @@ func open(r *reader, source extent.Digest) (*extent.Map, error) {
 		return nil, err
 	}
 	// Checked before the tables are read, so that no table is read twice.
-	if err := checkOverlaps(r.used); err != nil {
+	if err := r.used.Check(); err != nil {
 		return nil, err
 	}
 	runs, err := r.readL2(tables)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkOverlaps(append(r.used, hostRanges(runs)...)); err != nil {
+	if err := append(r.used, hostRanges(runs)...).Check(); err != nil {
 		return nil, err
 	}
 	return r.disk(runs, source)
@@ -66,11 +57,10 @@ func open(r *reader, source extent.Digest) (*extent.Map, error) {
 
 // reader reads a qcow2 file.
 type reader struct {
-	file io.ReaderAt
-	size int64 // of the file, in bytes
+	file container.File
 
 	fileHeader
-	used []hostRange // where the tables stand
+	used container.Ranges // where the tables stand
 }
 
 // fileHeader is what the header says.
@@ -81,36 +71,13 @@ type fileHeader struct {
 	virtualSize   int64 // bytes
 	l1Entries     int64
 	l1Offset      uint64
-	refcountTable hostRange
-}
-
-// at returns the n bytes at off, which must lie within the file. Callers check n
-// against a limit of their own.
-func (r *reader) at(what string, off uint64, n int64) ([]byte, error) {
-	if err := r.inFile(what, off, n); err != nil {
-		return nil, err
-	}
-	p := make([]byte, n)
-	if got, err := r.file.ReadAt(p, int64(off)); got < len(p) {
-		if err == nil || errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, fmt.Errorf("read the %s at %d: %w", what, off, err)
-	}
-	return p, nil
-}
-
-func (r *reader) inFile(what string, off uint64, n int64) error {
-	if off > uint64(r.size) || n > r.size-int64(off) {
-		return fmt.Errorf("%w: the %s of %d bytes at %d ends outside the file", ErrFormat, what, n, off)
-	}
-	return nil
+	refcountTable container.Range
 }
 
 // aligned checks that a table or cluster starts where one can.
 func (r *reader) aligned(what string, off uint64) error {
 	if off%uint64(r.clusterSize) != 0 || off == 0 {
-		return fmt.Errorf("%w: the %s at %d is not at a multiple of the cluster size, %d", ErrFormat, what, off, r.clusterSize)
+		return fmt.Errorf("%w: the %s at %d is not at a multiple of the cluster size, %d", container.ErrFormat, what, off, r.clusterSize)
 	}
 	return nil
 }
@@ -120,10 +87,10 @@ func (r *reader) use(what string, off uint64, length int64) error {
 	if err := r.aligned(what, off); err != nil {
 		return err
 	}
-	if err := r.inFile(what, off, length); err != nil {
+	if err := r.file.Contains(what, off, length); err != nil {
 		return err
 	}
-	r.used = append(r.used, hostRange{what: what, start: int64(off), end: int64(off) + length, exclusive: true})
+	r.used.Add(what, int64(off), length)
 	return nil
 }
 
@@ -131,14 +98,14 @@ func (r *reader) use(what string, off uint64, length int64) error {
 // to a reader.
 func (r *reader) readRefcountTable() error {
 	t := r.refcountTable
-	r.used = append(r.used, hostRange{what: "header", start: 0, end: r.clusterSize, exclusive: true})
-	if t.end == t.start {
+	r.used.Add("header", 0, r.clusterSize)
+	if t.End == t.Start {
 		return nil
 	}
-	if err := r.use("refcount table", uint64(t.start), t.end-t.start); err != nil {
+	if err := r.use("refcount table", uint64(t.Start), t.End-t.Start); err != nil {
 		return err
 	}
-	table, err := r.at("refcount table", uint64(t.start), t.end-t.start)
+	table, err := r.file.Bytes("refcount table", uint64(t.Start), t.End-t.Start)
 	if err != nil {
 		return err
 	}
@@ -162,10 +129,10 @@ type table struct {
 // readL1 returns the L2 tables that map the disk. Entries beyond its size belong
 // to the state of a machine saved in a snapshot.
 func (r *reader) readL1() ([]table, error) {
-	need := divideUp(r.virtualSize, r.clusterSize*r.clusterSize/entrySize)
+	need := container.DivideUp(r.virtualSize, r.clusterSize*r.clusterSize/entrySize)
 	if r.l1Entries < need {
 		return nil, fmt.Errorf("%w: the L1 table has %d entries, the disk of %d bytes needs %d",
-			ErrFormat, r.l1Entries, r.virtualSize, need)
+			container.ErrFormat, r.l1Entries, r.virtualSize, need)
 	}
 	if r.l1Entries == 0 {
 		return nil, nil
@@ -173,7 +140,7 @@ func (r *reader) readL1() ([]table, error) {
 	if err := r.use("L1 table", r.l1Offset, r.l1Entries*entrySize); err != nil {
 		return nil, err
 	}
-	l1, err := r.at("L1 table", r.l1Offset, need*entrySize)
+	l1, err := r.file.Bytes("L1 table", r.l1Offset, need*entrySize)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +148,7 @@ func (r *reader) readL1() ([]table, error) {
 	for i := range need {
 		entry := binary.BigEndian.Uint64(l1[i*entrySize:])
 		if entry&^(offsetMask|flagCopied) != 0 {
-			return nil, fmt.Errorf("%w: L1 entry %d is %#016x, which has reserved bits set", ErrFormat, i, entry)
+			return nil, fmt.Errorf("%w: L1 entry %d is %#016x, which has reserved bits set", container.ErrFormat, i, entry)
 		}
 		if entry&offsetMask == 0 {
 			continue
@@ -211,7 +178,7 @@ func (r *reader) readL2(tables []table) ([]guestRun, error) {
 	var runs []guestRun
 	perTable := r.clusterSize / entrySize
 	for _, t := range tables {
-		l2, err := r.at("L2 table", t.offset, r.clusterSize)
+		l2, err := r.file.Bytes("L2 table", t.offset, r.clusterSize)
 		if err != nil {
 			return nil, err
 		}
@@ -236,14 +203,14 @@ func (r *reader) readL2(tables []table) ([]guestRun, error) {
 // cluster decodes an L2 entry. ok says whether it has a cluster in the file.
 func (r *reader) cluster(entry uint64) (run guestRun, ok bool, err error) {
 	if entry&flagCompressed != 0 {
-		return run, false, fmt.Errorf("%w: it is compressed; write the image without compression first: qemu-img convert -O qcow2 IN OUT", ErrUnsupported)
+		return run, false, fmt.Errorf("%w: it is compressed; write the image without compression first: qemu-img convert -O qcow2 IN OUT", container.ErrUnsupported)
 	}
 	known := uint64(offsetMask | flagCopied)
 	if r.version >= version3 {
 		known |= flagZero
 	}
 	if entry&^known != 0 {
-		return run, false, fmt.Errorf("%w: L2 entry %#016x has reserved bits set", ErrFormat, entry)
+		return run, false, fmt.Errorf("%w: L2 entry %#016x has reserved bits set", container.ErrFormat, entry)
 	}
 	off := entry & offsetMask
 	if off == 0 {
@@ -253,7 +220,7 @@ func (r *reader) cluster(entry uint64) (run guestRun, ok bool, err error) {
 		return run, false, err
 	}
 	// QEMU writes the last cluster of a file no further than it must.
-	if err := r.inFile("start of the data cluster", off, 1); err != nil {
+	if err := r.file.Contains("start of the data cluster", off, 1); err != nil {
 		return run, false, err
 	}
 	return guestRun{
@@ -276,6 +243,15 @@ func appendRun(runs []guestRun, run guestRun) []guestRun {
 	return append(runs, run)
 }
 
+// hostRanges returns where in the file the clusters of the disk stand.
+func hostRanges(runs []guestRun) container.Ranges {
+	ranges := make(container.Ranges, len(runs))
+	for i, run := range runs {
+		ranges[i] = container.Range{What: "data cluster", Start: run.host, End: run.host + run.bytes, Shared: !run.copied}
+	}
+	return ranges
+}
+
 // disk returns the extent map of the disk.
 func (r *reader) disk(runs []guestRun, source extent.Digest) (*extent.Map, error) {
 	var b extent.Builder
@@ -283,7 +259,7 @@ func (r *reader) disk(runs []guestRun, source extent.Digest) (*extent.Map, error
 		b.ZeroTo(run.guest)
 		length := min(run.bytes, r.virtualSize-run.guest)
 		if !run.zero {
-			held := min(length, r.size-run.host)
+			held := min(length, r.file.Size-run.host)
 			b.Source(source, run.host, held)
 			length -= held
 		}

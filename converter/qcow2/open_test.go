@@ -13,6 +13,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/convertertest"
 	"github.com/cloudlets/cloudlets/extent"
 )
@@ -22,11 +23,7 @@ const fileDigest = extent.Digest("sha256:the-file")
 // openBytes opens a file and returns its disk's content.
 func openBytes(t convertertest.TB, file []byte) []byte {
 	t.Helper()
-	disk, err := Open(bytes.NewReader(file), int64(len(file)), fileDigest)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	return convertertest.Bytes(t, disk, convertertest.Blobs{fileDigest: file})
+	return format.OpenBytes(t, file)
 }
 
 func readFile(t testing.TB, path string) []byte {
@@ -104,9 +101,9 @@ func TestOpenReadsAUsedDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := filepath.Join(dir, "again")
-	convertertest.WriteFile(t, disk, convertertest.Blobs{fileDigest: file}, again)
+	convertertest.WriteFile(t, disk.Map, convertertest.Blobs{fileDigest: file}, again)
 	convertertest.Run(t, "qemu-img", "compare", "-f", "raw", "-F", "raw", raw, again)
-	if data := disk.DataSize(); data > 30*mib {
+	if data := disk.Map.DataSize(); data > 30*mib {
 		t.Errorf("%d bytes of the disk are data: holes and zero clusters are lost", data)
 	}
 }
@@ -147,8 +144,8 @@ func TestOpenRefusesQEMUFeaturesByName(t *testing.T) {
 			convertertest.Run(t, "qemu-img", test.make...)
 			file := readFile(t, path)
 			_, err := Open(bytes.NewReader(file), int64(len(file)), fileDigest)
-			if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("error %v, want ErrUnsupported with %q", err, test.want)
+			if !errors.Is(err, container.ErrUnsupported) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want container.ErrUnsupported with %q", err, test.want)
 			}
 		})
 	}
@@ -176,55 +173,55 @@ func TestOpenRefusesUnsoundFiles(t *testing.T) {
 		want   error // nil: it must open
 	}{
 		{"nothing", func([]byte) {}, nil},
-		{"magic", put32(0, 0x514649fa), ErrFormat},
-		{"version 1", put32(4, 1), ErrUnsupported},
-		{"version 4", put32(4, 4), ErrUnsupported},
+		{"magic", put32(0, 0x514649fa), container.ErrFormat},
+		{"version 1", put32(4, 1), container.ErrUnsupported},
+		{"version 4", put32(4, 4), container.ErrUnsupported},
 		{"version 2", put32(4, 2), nil},
-		{"backing file", put64(8, 0x100), ErrUnsupported},
-		{"clusters of 256 bytes", put32(20, 8), ErrFormat},
-		{"clusters of 4 MiB", put32(20, 22), ErrFormat},
-		{"clusters of 2^288 bytes", put32(20, 288), ErrFormat},
-		{"disk larger than its L1 table", put64(24, 32769), ErrFormat},
-		{"negative disk size", put64(24, 1<<63), ErrFormat},
-		{"AES", put32(32, 1), ErrUnsupported},
-		{"L1 table over the limit", put32(36, maxL1Size/8+1), ErrFormat},
-		{"L1 table over the file", put32(36, 1000), ErrFormat},
-		{"L1 table at odd offset", put64(40, l1+8), ErrFormat},
-		{"L1 table in the header", put64(40, 0), ErrFormat},
-		{"L1 table far outside", put64(40, 1<<63), ErrFormat},
-		{"refcount table over the limit", put32(56, 16385), ErrFormat},
-		{"refcount table outside", put64(48, 1<<40), ErrFormat},
-		{"refcount table over L1", put64(48, l1), ErrFormat},
-		{"refcount block outside", put64(cluster, 1<<40), ErrFormat},
-		{"refcount block over L1", put64(cluster, l1), ErrFormat},
-		{"refcounts of 128 bits", put32(96, 7), ErrFormat},
-		{"short header", put32(100, 96), ErrFormat},
-		{"odd header", put32(100, 106), ErrFormat},
-		{"header over its cluster", put32(100, 520), ErrFormat},
+		{"backing file", put64(8, 0x100), container.ErrUnsupported},
+		{"clusters of 256 bytes", put32(20, 8), container.ErrFormat},
+		{"clusters of 4 MiB", put32(20, 22), container.ErrFormat},
+		{"clusters of 2^288 bytes", put32(20, 288), container.ErrFormat},
+		{"disk larger than its L1 table", put64(24, 32769), container.ErrFormat},
+		{"negative disk size", put64(24, 1<<63), container.ErrFormat},
+		{"AES", put32(32, 1), container.ErrUnsupported},
+		{"L1 table over the limit", put32(36, maxL1Size/8+1), container.ErrFormat},
+		{"L1 table over the file", put32(36, 1000), container.ErrFormat},
+		{"L1 table at odd offset", put64(40, l1+8), container.ErrFormat},
+		{"L1 table in the header", put64(40, 0), container.ErrFormat},
+		{"L1 table far outside", put64(40, 1<<63), container.ErrFormat},
+		{"refcount table over the limit", put32(56, 16385), container.ErrFormat},
+		{"refcount table outside", put64(48, 1<<40), container.ErrFormat},
+		{"refcount table over L1", put64(48, l1), container.ErrFormat},
+		{"refcount block outside", put64(cluster, 1<<40), container.ErrFormat},
+		{"refcount block over L1", put64(cluster, l1), container.ErrFormat},
+		{"refcounts of 128 bits", put32(96, 7), container.ErrFormat},
+		{"short header", put32(100, 96), container.ErrFormat},
+		{"odd header", put32(100, 106), container.ErrFormat},
+		{"header over its cluster", put32(100, 520), container.ErrFormat},
 		{"dirty", put64(72, incompatibleDirty), nil},
-		{"corrupt", put64(72, incompatibleCorrupt), ErrUnsupported},
-		{"data file", put64(72, incompatibleDataFile), ErrUnsupported},
-		{"extended L2", put64(72, incompatibleExtendedL2), ErrUnsupported},
-		{"unknown feature", put64(72, 1<<63), ErrUnsupported},
-		{"long extension", put32(108, 1<<31), ErrFormat},
-		{"data file extension", put32(104, extensionDataFile), ErrUnsupported},
-		{"encryption extension", put32(104, extensionEncryption), ErrUnsupported},
+		{"corrupt", put64(72, incompatibleCorrupt), container.ErrUnsupported},
+		{"data file", put64(72, incompatibleDataFile), container.ErrUnsupported},
+		{"extended L2", put64(72, incompatibleExtendedL2), container.ErrUnsupported},
+		{"unknown feature", put64(72, 1<<63), container.ErrUnsupported},
+		{"long extension", put32(108, 1<<31), container.ErrFormat},
+		{"data file extension", put32(104, extensionDataFile), container.ErrUnsupported},
+		{"encryption extension", put32(104, extensionEncryption), container.ErrUnsupported},
 		{"unknown extension", put32(104, 0x12345678), nil},
 		{"end after a padded extension", func(p []byte) { put32(104, 1)(p); put32(108, 3)(p); put32(120, extensionEnd)(p) }, nil},
-		{"data file after a padded extension", func(p []byte) { put32(104, 1)(p); put32(108, 3)(p); put32(120, extensionDataFile)(p) }, ErrUnsupported},
-		{"reserved L1 bit", put64(l1, flagCopied|l2|1), ErrFormat},
+		{"data file after a padded extension", func(p []byte) { put32(104, 1)(p); put32(108, 3)(p); put32(120, extensionDataFile)(p) }, container.ErrUnsupported},
+		{"reserved L1 bit", put64(l1, flagCopied|l2|1), container.ErrFormat},
 		{"no L2 table", put64(l1, 0), nil},
-		{"L2 table is L1", put64(l1, flagCopied|l1), ErrFormat},
-		{"L2 table outside", put64(l1, flagCopied|1<<40), ErrFormat},
-		{"L2 table past the end by one", put64(l1, flagCopied|7*512), ErrFormat},
-		{"reserved L2 bit", put64(l2, flagCopied|data|2), ErrFormat},
-		{"compressed", put64(l2, flagCompressed|data), ErrUnsupported},
-		{"data is the L2 table", put64(l2, flagCopied|l2), ErrFormat},
-		{"shared data is the L2 table", put64(l2, l2), ErrFormat},
+		{"L2 table is L1", put64(l1, flagCopied|l1), container.ErrFormat},
+		{"L2 table outside", put64(l1, flagCopied|1<<40), container.ErrFormat},
+		{"L2 table past the end by one", put64(l1, flagCopied|7*512), container.ErrFormat},
+		{"reserved L2 bit", put64(l2, flagCopied|data|2), container.ErrFormat},
+		{"compressed", put64(l2, flagCompressed|data), container.ErrUnsupported},
+		{"data is the L2 table", put64(l2, flagCopied|l2), container.ErrFormat},
+		{"shared data is the L2 table", put64(l2, l2), container.ErrFormat},
 		{"data is the header", put64(l2, flagCopied|flagZero), nil}, // offset 0 is none
-		{"data outside", put64(l2, flagCopied|7*512), ErrFormat},
-		{"data used twice", put64(l2, flagCopied|data+512), ErrFormat},
-		{"data used twice, marked once", put64(l2, data+512), ErrFormat},
+		{"data outside", put64(l2, flagCopied|7*512), container.ErrFormat},
+		{"data used twice", put64(l2, flagCopied|data+512), container.ErrFormat},
+		{"data used twice, marked once", put64(l2, data+512), container.ErrFormat},
 		{"data shared", func(p []byte) { put64(l2, data)(p); put64(l2+16, data)(p) }, nil},
 	}
 	for _, test := range tests {
@@ -275,26 +272,12 @@ func TestOpenRefusesTablesUsedTwice(t *testing.T) {
 	const l1 = 3 * 512
 	copy(file[l1:l1+8], file[l1+8:l1+16])
 	_, err := Open(bytes.NewReader(file), int64(len(file)), fileDigest)
-	if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "L2 table at") {
-		t.Errorf("error %v, want ErrFormat about the L2 table", err)
+	if !errors.Is(err, container.ErrFormat) || !strings.Contains(err.Error(), "L2 table at") {
+		t.Errorf("error %v, want container.ErrFormat about the L2 table", err)
 	}
 }
 
 func FuzzOpen(f *testing.F) {
 	f.Add(sample(f))
-	f.Add(convertertest.Bytes(f, write(f, pieces(f, "sha256:x", 0), Options{ClusterSize: 4096}), nil))
-	f.Fuzz(func(t *testing.T, file []byte) {
-		disk, err := Open(bytes.NewReader(file), int64(len(file)), fileDigest)
-		if err != nil {
-			if !errors.Is(err, ErrFormat) && !errors.Is(err, ErrUnsupported) {
-				t.Fatalf("an error of neither kind: %v", err)
-			}
-			return
-		}
-		for _, e := range disk.All() {
-			if e.Kind == extent.Source && e.Offset+e.Length > int64(len(file)) {
-				t.Fatalf("extent at %d of %d bytes lies outside a file of %d", e.Offset, e.Length, len(file))
-			}
-		}
-	})
+	format.Fuzz(f)
 }

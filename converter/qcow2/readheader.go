@@ -3,27 +3,29 @@ package qcow2
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/cloudlets/cloudlets/converter/container"
 )
 
 // readHeader reads and checks the header and its extensions.
 func (r *reader) readHeader() error {
 	h := make([]byte, maxHeaderLength)
-	n := min(maxHeaderLength, r.size)
+	n := min(maxHeaderLength, r.file.Size)
 	if n < headerLengthV2 {
-		return fmt.Errorf("%w: want at least %d bytes", ErrFormat, headerLengthV2)
+		return fmt.Errorf("%w: want at least %d bytes", container.ErrFormat, headerLengthV2)
 	}
-	p, err := r.at("header", 0, n)
+	p, err := r.file.Bytes("header", 0, n)
 	if err != nil {
 		return err
 	}
 	copy(h, p)
 	be := binary.BigEndian
 	if got := be.Uint32(h[0:]); got != magic {
-		return fmt.Errorf("%w: it starts with %#08x, want %#08x", ErrFormat, got, magic)
+		return fmt.Errorf("%w: it starts with %#08x, want %#08x", container.ErrFormat, got, magic)
 	}
 	r.version = be.Uint32(h[4:])
 	if r.version != version2 && r.version != version3 {
-		return fmt.Errorf("%w: version %d, want %d or %d", ErrUnsupported, r.version, version2, version3)
+		return fmt.Errorf("%w: version %d, want %d or %d", container.ErrUnsupported, r.version, version2, version3)
 	}
 	if err := r.decodeGeometry(h); err != nil {
 		return err
@@ -45,37 +47,37 @@ func (r *reader) decodeGeometry(h []byte) error {
 	be := binary.BigEndian
 	r.clusterBits = be.Uint32(h[20:])
 	if r.clusterBits < minClusterBits || r.clusterBits > maxClusterBits {
-		return fmt.Errorf("%w: clusters of 2^%d bytes, want 2^%d to 2^%d", ErrFormat, r.clusterBits, minClusterBits, maxClusterBits)
+		return fmt.Errorf("%w: clusters of 2^%d bytes, want 2^%d to 2^%d", container.ErrFormat, r.clusterBits, minClusterBits, maxClusterBits)
 	}
 	r.clusterSize = 1 << r.clusterBits
 	size := be.Uint64(h[24:])
 	if size > maxVirtualSize {
-		return fmt.Errorf("%w: a disk of %d bytes, want at most %d", ErrFormat, size, int64(maxVirtualSize))
+		return fmt.Errorf("%w: a disk of %d bytes, want at most %d", container.ErrFormat, size, int64(maxVirtualSize))
 	}
 	r.virtualSize = int64(size)
 	r.l1Entries = int64(be.Uint32(h[36:]))
 	if r.l1Entries*entrySize > maxL1Size {
-		return fmt.Errorf("%w: an L1 table of %d bytes, want at most %d", ErrFormat, r.l1Entries*entrySize, maxL1Size)
+		return fmt.Errorf("%w: an L1 table of %d bytes, want at most %d", container.ErrFormat, r.l1Entries*entrySize, maxL1Size)
 	}
 	r.l1Offset = be.Uint64(h[40:])
 	start, length := be.Uint64(h[48:]), int64(be.Uint32(h[56:]))<<r.clusterBits
 	if length > maxRefcountTableSize {
-		return fmt.Errorf("%w: a refcount table of %d bytes, want at most %d", ErrFormat, length, maxRefcountTableSize)
+		return fmt.Errorf("%w: a refcount table of %d bytes, want at most %d", container.ErrFormat, length, maxRefcountTableSize)
 	}
-	if err := r.inFile("refcount table", start, length); err != nil {
+	if err := r.file.Contains("refcount table", start, length); err != nil {
 		return err
 	}
-	r.refcountTable = hostRange{start: int64(start), end: int64(start) + length}
+	r.refcountTable = container.Range{Start: int64(start), End: int64(start) + length}
 	return nil
 }
 
 // refuseOutside refuses disks whose content is not all in the file, or hidden.
 func refuseOutside(h []byte) error {
 	if off := binary.BigEndian.Uint64(h[8:]); off != 0 {
-		return fmt.Errorf("%w: it has a backing file; make an image that stands alone first: qemu-img convert -O qcow2 IN OUT", ErrUnsupported)
+		return fmt.Errorf("%w: it has a backing file; make an image that stands alone first: qemu-img convert -O qcow2 IN OUT", container.ErrUnsupported)
 	}
 	if method := binary.BigEndian.Uint32(h[32:]); method != 0 {
-		return fmt.Errorf("%w: it is encrypted (method %d); decrypt it first with qemu-img convert", ErrUnsupported, method)
+		return fmt.Errorf("%w: it is encrypted (method %d); decrypt it first with qemu-img convert", container.ErrUnsupported, method)
 	}
 	return nil
 }
@@ -85,12 +87,12 @@ func refuseOutside(h []byte) error {
 func (r *reader) checkVersion3(h []byte) (length uint32, err error) {
 	be := binary.BigEndian
 	length = be.Uint32(h[100:])
-	if length < headerLengthV3 || length%8 != 0 || int64(length) > min(r.clusterSize, r.size) {
+	if length < headerLengthV3 || length%8 != 0 || int64(length) > min(r.clusterSize, r.file.Size) {
 		return 0, fmt.Errorf("%w: a header of %d bytes, want a multiple of 8 from %d to the cluster size, %d",
-			ErrFormat, length, headerLengthV3, r.clusterSize)
+			container.ErrFormat, length, headerLengthV3, r.clusterSize)
 	}
 	if order := be.Uint32(h[96:]); order > maxRefcountBits {
-		return 0, fmt.Errorf("%w: refcounts of 2^%d bits, want at most 2^%d", ErrFormat, order, maxRefcountBits)
+		return 0, fmt.Errorf("%w: refcounts of 2^%d bits, want at most 2^%d", container.ErrFormat, order, maxRefcountBits)
 	}
 	return length, checkFeatures(be.Uint64(h[72:]))
 }
@@ -101,14 +103,14 @@ func (r *reader) checkVersion3(h []byte) (length uint32, err error) {
 func checkFeatures(bits uint64) error {
 	switch {
 	case bits&incompatibleCorrupt != 0:
-		return fmt.Errorf("%w: it is marked as corrupt; repair it first: qemu-img check -r all FILE", ErrUnsupported)
+		return fmt.Errorf("%w: it is marked as corrupt; repair it first: qemu-img check -r all FILE", container.ErrUnsupported)
 	case bits&incompatibleDataFile != 0:
-		return fmt.Errorf("%w: its data is in another file; make an image that stands alone first: qemu-img convert -O qcow2 IN OUT", ErrUnsupported)
+		return fmt.Errorf("%w: its data is in another file; make an image that stands alone first: qemu-img convert -O qcow2 IN OUT", container.ErrUnsupported)
 	case bits&incompatibleExtendedL2 != 0:
-		return fmt.Errorf("%w: it has extended L2 entries; write it without them first: qemu-img convert -O qcow2 -o extended_l2=off IN OUT", ErrUnsupported)
+		return fmt.Errorf("%w: it has extended L2 entries; write it without them first: qemu-img convert -O qcow2 -o extended_l2=off IN OUT", container.ErrUnsupported)
 	}
 	if unknown := bits &^ (incompatibleDirty | incompatibleCompression); unknown != 0 {
-		return fmt.Errorf("%w: unknown incompatible features %#x", ErrUnsupported, unknown)
+		return fmt.Errorf("%w: unknown incompatible features %#x", container.ErrUnsupported, unknown)
 	}
 	return nil
 }
@@ -116,7 +118,7 @@ func checkFeatures(bits uint64) error {
 // checkExtensions walks the header extensions, which lie in the first cluster.
 // Unknown ones are skipped, as the specification asks.
 func (r *reader) checkExtensions(off int64) error {
-	area, err := r.at("first cluster", 0, min(r.clusterSize, r.size))
+	area, err := r.file.Bytes("first cluster", 0, min(r.clusterSize, r.file.Size))
 	if err != nil {
 		return err
 	}
@@ -127,13 +129,13 @@ func (r *reader) checkExtensions(off int64) error {
 		case extensionEnd:
 			return nil
 		case extensionDataFile:
-			return fmt.Errorf("%w: its header names an external data file; make an image that stands alone first: qemu-img convert -O qcow2 IN OUT", ErrUnsupported)
+			return fmt.Errorf("%w: its header names an external data file; make an image that stands alone first: qemu-img convert -O qcow2 IN OUT", container.ErrUnsupported)
 		case extensionEncryption:
-			return fmt.Errorf("%w: it has an encryption header; decrypt it first with qemu-img convert", ErrUnsupported)
+			return fmt.Errorf("%w: it has an encryption header; decrypt it first with qemu-img convert", container.ErrUnsupported)
 		}
-		length = divideUp(length, 8) * 8 // padded
+		length = container.DivideUp(length, 8) * 8 // padded
 		if length > int64(len(rest)-extensionHeaderSize) {
-			return fmt.Errorf("%w: header extension %#08x of %d bytes ends outside the first cluster", ErrFormat, kind, length)
+			return fmt.Errorf("%w: header extension %#08x of %d bytes ends outside the first cluster", container.ErrFormat, kind, length)
 		}
 		rest = rest[extensionHeaderSize+length:]
 	}

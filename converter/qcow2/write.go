@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/bits"
 
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/extent"
 )
 
@@ -42,16 +43,13 @@ func Write(disk *extent.Map, opts Options) (*extent.Map, error) {
 	l.writeRefcounts(&b)
 	l.writeL1(&b)
 	l.writeL2(&b)
-	l.writeData(&b, disk)
+	container.AppendGrains(&b, disk, l.data, l.clusterSize)
 	file, err := b.Build()
 	if err != nil {
 		return nil, fmt.Errorf("write qcow2 of a disk of %d bytes: %w", disk.Size(), err)
 	}
 	return file, nil
 }
-
-// clusterRun is a run of neighbouring clusters of the disk that hold data.
-type clusterRun struct{ first, count int64 }
 
 // layout is where everything in the file stands. Unless they say otherwise its
 // numbers count clusters; the parts of the file follow each other in the order
@@ -66,7 +64,7 @@ type layout struct {
 	l1             int64
 	l1Entries      int64   // entries
 	l2             []int64 // for each L2 table the file has, the index of its L1 entry, ascending
-	data           []clusterRun
+	data           []container.Run
 	dataClusters   int64
 }
 
@@ -103,46 +101,28 @@ func (l *layout) entriesPerL2() int64 { return l.clusterSize / entrySize }
 
 func (l *layout) sizeL1() error {
 	// An empty disk has a table too: readers look for one.
-	l.l1Entries = max(1, divideUp(l.virtualSize, l.clusterSize*l.entriesPerL2()))
+	l.l1Entries = max(1, container.DivideUp(l.virtualSize, l.clusterSize*l.entriesPerL2()))
 	if need := l.l1Entries * entrySize; need > maxL1Size {
 		return fmt.Errorf("%w: it needs an L1 table of %d bytes with clusters of %d bytes, QEMU opens at most %d; choose larger clusters",
 			ErrTooLarge, need, l.clusterSize, maxL1Size)
 	}
-	l.l1 = divideUp(l.l1Entries*entrySize, l.clusterSize)
+	l.l1 = container.DivideUp(l.l1Entries*entrySize, l.clusterSize)
 	return nil
 }
 
 // findData lists the clusters of the disk that hold anything but zero extents,
 // and the L2 tables that map them.
 func (l *layout) findData(disk *extent.Map) {
-	next := int64(0) // the first cluster not looked at
-	for off := int64(0); ; {
-		start, end, ok := disk.NextData(off)
-		if !ok {
-			return
+	l.data = container.Runs(disk, l.clusterSize)
+	l.dataClusters = container.Grains(l.data)
+	for _, run := range l.data {
+		first, last := run.First/l.entriesPerL2(), (run.End()-1)/l.entriesPerL2()
+		if n := len(l.l2); n > 0 {
+			first = max(first, l.l2[n-1]+1)
 		}
-		off = end
-		first := max(start>>l.clusterBits, next)
-		next = (end-1)>>l.clusterBits + 1
-		if first < next {
-			l.addData(first, next-first)
+		for table := first; table <= last; table++ {
+			l.l2 = append(l.l2, table)
 		}
-	}
-}
-
-func (l *layout) addData(first, count int64) {
-	l.dataClusters += count
-	if last := len(l.data) - 1; last >= 0 && l.data[last].first+l.data[last].count == first {
-		l.data[last].count += count
-	} else {
-		l.data = append(l.data, clusterRun{first, count})
-	}
-	table := first / l.entriesPerL2()
-	if n := len(l.l2); n > 0 {
-		table = max(table, l.l2[n-1]+1)
-	}
-	for ; table <= (first+count-1)/l.entriesPerL2(); table++ {
-		l.l2 = append(l.l2, table)
 	}
 }
 
@@ -151,8 +131,8 @@ func (l *layout) addData(first, count int64) {
 func (l *layout) sizeRefcounts() error {
 	blockEntries := l.clusterSize / refcountSize
 	for {
-		blocks := divideUp(l.clusters(), blockEntries)
-		table := divideUp(blocks*entrySize, l.clusterSize)
+		blocks := container.DivideUp(l.clusters(), blockEntries)
+		table := container.DivideUp(blocks*entrySize, l.clusterSize)
 		if table*l.clusterSize > maxRefcountTableSize || l.clusters() > maxHostOffset>>l.clusterBits {
 			return fmt.Errorf("%w: its %d data clusters of %d bytes need a refcount table of %d bytes, QEMU opens at most %d; choose larger clusters",
 				ErrTooLarge, l.dataClusters, l.clusterSize, table*l.clusterSize, maxRefcountTableSize)
@@ -171,16 +151,3 @@ func (l *layout) l1At() int64             { return l.refcountBlocksAt() + l.refc
 func (l *layout) l2At() int64             { return l.l1At() + l.l1 }
 func (l *layout) dataAt() int64           { return l.l2At() + int64(len(l.l2)) }
 func (l *layout) clusters() int64         { return l.dataAt() + l.dataClusters }
-
-func (l *layout) writeData(b *extent.Builder, disk *extent.Map) {
-	b.Grow(disk.Len(), int(disk.InlineSize()))
-	for _, run := range l.data {
-		off := run.first << l.clusterBits
-		length := run.count << l.clusterBits
-		held := min(length, disk.Size()-off)
-		b.Slice(disk, off, held)
-		b.Zero(length - held)
-	}
-}
-
-func divideUp(n, by int64) int64 { return n/by + min(n%by, 1) }

@@ -1,0 +1,13 @@
+// Package container holds what the containers of disks share: qcow2, VHD, VMDK
+// and the others differ in their headers and tables, not in what a reader must
+// check or a writer must find.
+//
+// For writers: [Runs] lists the grains of a disk that hold data, and a [Table]
+// appends numbers to a map. For readers: a [File] reads foreign bytes within
+// bounds, [Ranges] finds parts of a file that are used twice, [Units] is the
+// content of parts that are compressed one by one, and a [Disk] is what every
+// reader returns.
+//
+// A grain is the unit in which a container allocates space: a cluster of qcow2,
+// a block of VHD, a grain of VMDK.
+package container

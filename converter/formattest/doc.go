@@ -1,0 +1,7 @@
+// Package formattest is the contract that every container of disks proves to
+// keep: its file is what QEMU takes it for, and what QEMU writes is read.
+//
+// What enters: a [Format], which is the writer and the reader of one container
+// under the name QEMU has for it. What leaves: test failures. It is for tests
+// alone; a format's own tests add what is particular to it.
+package formattest
