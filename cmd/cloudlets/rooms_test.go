@@ -25,6 +25,7 @@ var rooms = []string{
 	"converter",
 	"image",
 	"blobstore",
+	"nbd",
 	"extent",
 	"api",
 }
@@ -69,8 +70,8 @@ func TestImportsPointDown(t *testing.T) {
 func checkImport(t *testing.T, folder, imported string) {
 	t.Helper()
 	target, ours := strings.CutPrefix(imported, module+"/")
-	if within(folder, "extent") && !ours && strings.Contains(strings.Split(imported, "/")[0], ".") {
-		t.Errorf("%s imports %s: extent imports the standard library only", folder, imported)
+	if (within(folder, "extent") || within(folder, "nbd")) && !ours && strings.Contains(strings.Split(imported, "/")[0], ".") {
+		t.Errorf("%s imports %s: it imports the standard library only", folder, imported)
 	}
 	if !ours {
 		return
@@ -79,6 +80,9 @@ func checkImport(t *testing.T, folder, imported string) {
 		if within(folder, alone) && !within(target, alone) || within(target, alone) && !within(folder, alone) {
 			t.Errorf("%s imports %s: %s stands alone", folder, target, alone)
 		}
+	}
+	if within(folder, "nbd") && !within(target, "extent") {
+		t.Errorf("%s imports %s: nbd imports extent only", folder, target)
 	}
 	from, to := room(folder), room(target)
 	if from < 0 {
