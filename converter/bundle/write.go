@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/rsa"
@@ -45,6 +46,9 @@ type Options struct {
 	Signer *rsa.PrivateKey
 }
 
+// ManifestName returns the name of the manifest's file.
+func (o Options) ManifestName() string { return cmp.Or(o.Prefix, o.Name) + ManifestSuffix }
+
 // File is a file that is being written. It has its name after Commit, and leaves
 // nothing when it is closed without.
 type File interface {
@@ -73,12 +77,8 @@ func Write(ctx context.Context, image io.Reader, size int64, o Options, to Desti
 }
 
 func (o *Options) setDefaults() {
-	if o.Prefix == "" {
-		o.Prefix = o.Name
-	}
-	if o.PartSize == 0 {
-		o.PartSize = DefaultPartSize
-	}
+	o.Prefix = cmp.Or(o.Prefix, o.Name)
+	o.PartSize = cmp.Or(o.PartSize, DefaultPartSize)
 }
 
 // check returns what is wrong with options.
@@ -116,7 +116,7 @@ func write(ctx context.Context, image io.Reader, size int64, o Options, to Desti
 	if err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
-	return m, writeFile(to, o.Prefix+ManifestSuffix, document)
+	return m, writeFile(to, o.ManifestName(), document)
 }
 
 func writeFile(to Destination, name string, content []byte) (err error) {
