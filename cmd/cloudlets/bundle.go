@@ -168,7 +168,7 @@ func (f *exportFlags) register(cmd *cobra.Command) {
 }
 
 // run bundles what name names.
-func (f *exportFlags) run(g *globals, cmd *cobra.Command, name string) error {
+func (f *exportFlags) run(g *globals, cmd *cobra.Command, name string) (err error) {
 	if err := f.readKeys(cmd); err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func (f *exportFlags) run(g *globals, cmd *cobra.Command, name string) error {
 	if file == nil { // It is a rootfs, or a reference.
 		return withImage(g, cmd, name, true, func(i *client.Image) error { return f.exportImage(g, cmd, c, i) })
 	}
-	defer file.Close()
+	defer func() { err = errors.Join(err, file.Close()) }()
 	if file.Kind.Container != kind.Raw {
 		return fmt.Errorf("%s is %s: expected it raw, as a cloud would boot it", name, file.Kind)
 	}
