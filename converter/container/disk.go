@@ -50,11 +50,7 @@ func (d *Disk) NewReader(ctx context.Context, source extent.Digest, file extent.
 
 // Blobs returns what the map of the disk names, parents excepted.
 func (d *Disk) Blobs(source extent.Digest, file extent.Blob) Blobs {
-	blobs := Blobs{source: file}
-	if d.Units != nil {
-		blobs[Unpacked(source)] = d.Units
-	}
-	return blobs
+	return blobsOf(source, file, d.Units)
 }
 
 // kept is a blob that its readers do not close.

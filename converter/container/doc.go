@@ -6,7 +6,7 @@
 // appends numbers to a map. For readers: a [File] reads foreign bytes within
 // bounds, [Ranges] finds parts of a file that are used twice, [Units] is the
 // content of parts that are compressed one by one, and a [Disk] is what every
-// reader returns.
+// reader returns; a [Filesystem] is what readers of filesystems return.
 //
 // For both: a parent is what a file leaves content to, and its digest is the only
 // name it goes by: [FindParent], [Parent], [Base]. [UUID] makes the identities

@@ -3,23 +3,24 @@ package squashfs
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/cloudlets/cloudlets/converter/inventory"
 	"github.com/cloudlets/cloudlets/image"
 )
 
-// types are the types of inodes by type of file.
-var types = map[uint32]uint16{
-	image.TypeDir:     typeDir,
-	image.TypeRegular: typeFile,
-	image.TypeSymlink: typeSymlink,
-	image.TypeBlock:   typeBlock,
-	image.TypeChar:    typeChar,
-	image.TypeFIFO:    typeFIFO,
-	image.TypeSocket:  typeSocket,
+// fileTypes are the types of files by basic type of inode.
+var fileTypes = [...]uint32{
+	typeDir:     image.TypeDir,
+	typeFile:    image.TypeRegular,
+	typeSymlink: image.TypeSymlink,
+	typeBlock:   image.TypeBlock,
+	typeChar:    image.TypeChar,
+	typeFIFO:    image.TypeFIFO,
+	typeSocket:  image.TypeSocket,
 }
 
-func basicType(f *inventory.File) uint16 { return types[f.Type()] }
+func basicType(f *inventory.File) uint16 { return uint16(slices.Index(fileTypes[:], f.Type())) }
 
 // inodeNumber returns the number of a file. They start from 1.
 func inodeNumber(f *inventory.File) uint32 { return uint32(f.Number) + 1 }
