@@ -31,6 +31,9 @@ type File struct {
 // Close ends reading.
 func (f *File) Close() error { return f.content.Close() }
 
+// Content returns the content, which can be read until the file is closed.
+func (f *File) Content() *io.SectionReader { return io.NewSectionReader(f.content, 0, f.size) }
+
 // OpenFile opens a file, or "-" for stdin, and compares what it is declared to be
 // with its content. It returns nil for what is to be pushed as a rootfs: nothing
 // is declared, and the content is no image of the kinds that there are.

@@ -22,10 +22,16 @@ type globals struct {
 
 // registerConnection adds the flags of commands that ask a registry.
 func (g *globals) registerConnection(flags *pflag.FlagSet) {
-	flags.BoolVar(&g.plainHTTP, "plain-http", false, "use HTTP without TLS (implied for localhost, unless another of these flags is given)")
-	flags.StringVar(&g.tls.CAFile, "ca-file", "", "file of authorities in PEM to trust besides the system's")
+	g.registerServer(flags)
 	flags.StringVar(&g.tls.CertFile, "cert", "", "file of a client certificate in PEM, to prove who you are")
 	flags.StringVar(&g.tls.KeyFile, "key", "", "file of the private key of --cert in PEM")
+}
+
+// registerServer adds the flags of commands that ask a registry and have keys of
+// their own: those that say how to know the server.
+func (g *globals) registerServer(flags *pflag.FlagSet) {
+	flags.BoolVar(&g.plainHTTP, "plain-http", false, "use HTTP without TLS (implied for localhost, unless another of these flags is given)")
+	flags.StringVar(&g.tls.CAFile, "ca-file", "", "file of authorities in PEM to trust besides the system's")
 	flags.BoolVar(&g.tls.Insecure, "insecure", false, "take any certificate for the registry's")
 }
 
@@ -57,7 +63,7 @@ booted by digest.
 	flags.BoolVar(&g.json, "json", false, "print the result as JSON")
 	flags.BoolVarP(&g.quiet, "quiet", "q", false, "show no progress")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(), newConfig(g), newGC(g), newFsck(g), newLogout(g), newSpecs(), newGit(), newExitCodes())
+	root.AddCommand(newServe(), newConfig(g), newGC(g), newFsck(g), newLogout(g), newSpecs(), newGit(), newBundle(g), newExitCodes())
 	for _, cmd := range []*cobra.Command{
 		newPush(g),
 		newPull(g),

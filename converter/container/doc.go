@@ -8,6 +8,10 @@
 // content of parts that are compressed one by one, and a [Disk] is what every
 // reader returns; a [Filesystem] is what readers of filesystems return.
 //
+// For both: a parent is what a file leaves content to, and its digest is the only
+// name it goes by: [FindParent], [Parent], [Base]. [UUID] makes the identities
+// that formats want, of the disk and of nothing random.
+//
 // A grain is the unit in which a container allocates space: a cluster of qcow2,
 // a block of VHD, a grain of VMDK.
 package container

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 
 	"github.com/cloudlets/cloudlets/extent"
 )
@@ -34,3 +35,18 @@ func (b Blobs) OpenBlob(_ context.Context, d extent.Digest) (extent.Blob, error)
 type memoryBlob struct{ *bytes.Reader }
 
 func (memoryBlob) Close() error { return nil }
+
+// File is an [extent.Opener] of one file, whatever digest it is asked for.
+type File struct {
+	io.ReaderAt
+	Length int64 // bytes
+}
+
+// OpenBlob implements [extent.Opener].
+func (f File) OpenBlob(context.Context, extent.Digest) (extent.Blob, error) { return f, nil }
+
+// Size returns the length of the file in bytes.
+func (f File) Size() int64 { return f.Length }
+
+// Close does nothing: the file belongs to the test.
+func (f File) Close() error { return nil }

@@ -3,6 +3,8 @@ package ext4
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/cloudlets/cloudlets/converter/container"
 )
 
 // POSIX ACLs have two forms: in system calls and archives, version 2, whose
@@ -44,4 +46,35 @@ func diskACL(v []byte) ([]byte, error) {
 		}
 	}
 	return disk, nil
+}
+
+// noACLID is the id of entries that name nobody, as Linux gives it.
+const noACLID = 0xFFFFFFFF
+
+// archiveACL is the inverse of diskACL.
+func archiveACL(disk []byte) ([]byte, error) {
+	le := binary.LittleEndian
+	if len(disk) < aclHeaderSize || le.Uint32(disk) != aclVersionDisk {
+		return nil, fmt.Errorf("%w: an ACL of %d bytes that is not of version %d", container.ErrFormat, len(disk), aclVersionDisk)
+	}
+	v := le.AppendUint32(nil, aclVersion)
+	for e := disk[aclHeaderSize:]; len(e) > 0; {
+		if len(e) < aclShortEntrySize {
+			return nil, fmt.Errorf("%w: %d bytes are left of an ACL, an entry has %d", container.ErrFormat, len(e), aclShortEntrySize)
+		}
+		size, id := aclShortEntrySize, uint32(noACLID)
+		switch tag := le.Uint16(e); tag {
+		case aclUserOwner, aclGroupOwner, aclMask, aclOther:
+		case aclUser, aclGroup:
+			if size = aclEntrySize; len(e) < size {
+				return nil, fmt.Errorf("%w: %d bytes are left of an ACL, an entry with an id has %d", container.ErrFormat, len(e), size)
+			}
+			id = le.Uint32(e[aclShortEntrySize:])
+		default:
+			return nil, fmt.Errorf("%w: an ACL with an entry of unknown tag %#x", container.ErrFormat, tag)
+		}
+		v = le.AppendUint32(append(v, e[:aclShortEntrySize]...), id)
+		e = e[size:]
+	}
+	return v, nil
 }

@@ -33,9 +33,9 @@ func (c checksummer) update32(crc, v uint32) uint32 {
 }
 
 // inodeSeed is what the checksums of an inode and of all blocks that belong to
-// it start from. Every inode's generation is 0.
-func (c checksummer) inodeSeed(ino uint32) uint32 {
-	return c.update32(c.update32(c.seed, ino), 0)
+// it start from.
+func (c checksummer) inodeSeed(ino, generation uint32) uint32 {
+	return c.update32(c.update32(c.seed, ino), generation)
 }
 
 // superblock sets the checksum of an encoded superblock, which has no seed so
@@ -70,7 +70,7 @@ func (c checksummer) inode(b []byte, ino uint32) {
 	if c.off {
 		return
 	}
-	sum := c.update(c.inodeSeed(ino), b)
+	sum := c.update(c.inodeSeed(ino, newGeneration), b)
 	binary.LittleEndian.PutUint16(b[inodeSumLo:], uint16(sum))
 	binary.LittleEndian.PutUint16(b[inodeSumHi:], uint16(sum>>16))
 }
@@ -81,7 +81,7 @@ func (c checksummer) tail(block []byte, ino uint32, n int) {
 	if c.off {
 		return
 	}
-	sum := c.update(c.inodeSeed(ino), block[:n])
+	sum := c.update(c.inodeSeed(ino, newGeneration), block[:n])
 	binary.LittleEndian.PutUint32(block[len(block)-4:], sum)
 }
 
@@ -93,7 +93,7 @@ func (c checksummer) index(block []byte, ino uint32, n int) {
 		return
 	}
 	tail := block[len(block)-8:]
-	sum := c.update(c.inodeSeed(ino), block[:n])
+	sum := c.update(c.inodeSeed(ino, newGeneration), block[:n])
 	sum = c.update(sum, tail)
 	binary.LittleEndian.PutUint32(tail[4:], sum)
 }

@@ -1,6 +1,9 @@
-// Package ext4 plans ext4 filesystems.
+// Package ext4 plans ext4 filesystems, and reads ext2, ext3 and ext4.
 //
-// What enters: a rootfs, as an [image.Tree], and [Options]. What leaves: the
+// To read, [Open] takes the bytes of a filesystem and gives its files, whose
+// content is extents of those bytes. The files named read… are that half.
+//
+// To plan, a rootfs enters, as an [image.Tree], and [Options]. What leaves is the
 // extent map of a filesystem that holds it — file content as source extents,
 // metadata as inline bytes, free space as zero extents. No file content is read
 // and no clock or random source is consulted: the same input gives the same

@@ -139,8 +139,11 @@ type superblock struct {
 	LogGroupsPerFlex  uint8 // 0x174
 	ChecksumType      uint8
 	_                 [0x248 - 0x176]byte
-	OverheadBlocks    uint32 // 0x248
-	_                 [0x276 - 0x24C]byte
+	OverheadBlocks    uint32    // 0x248
+	BackupGroups      [2]uint32 // with sparse_super2: groups with copies, 0 for none
+	_                 [0x270 - 0x254]byte
+	ChecksumSeed      uint32 // 0x270, with metadata_csum_seed
+	_                 [2]byte
 	MakeTimeHi        uint8 // 0x276
 	LastCheckHi       uint8
 	_                 [superblockSumAt - 0x278]byte
@@ -180,6 +183,9 @@ const (
 	descSize64    = 64
 	descSize32    = 32
 	descSumOffset = 0x1E
+
+	descInodeTable   = 0x08
+	descInodeTableHi = 0x28
 )
 
 // Where the fields of an inode stand (ext4 doc, "Index Nodes").
@@ -191,13 +197,16 @@ const (
 	inodeChange     = 0x0C
 	inodeModify     = 0x10
 	inodeGIDLo      = 0x18
+	inodeDeleted    = 0x14
 	inodeLinks      = 0x1A
 	inodeBlocksLo   = 0x1C
 	inodeFlags      = 0x20
 	inodeBlock      = 0x28
+	inodeGeneration = 0x64
 	inodeACLLo      = 0x68
 	inodeSizeHi     = 0x6C
 	inodeBlocksHi   = 0x74
+	inodeACLHi      = 0x76
 	inodeUIDHi      = 0x78
 	inodeGIDHi      = 0x7A
 	inodeSumLo      = 0x7C
@@ -208,9 +217,11 @@ const (
 	inodeAccessMore = 0x8C
 	inodeCreate     = 0x90
 	inodeCreateMore = 0x94
-	inodeXattrs     = 0x80 + extraInodeSize
+	inodeXattrs     = inodeOldSize + extraInodeSize
 
-	inodeBlockSize = 60 // bytes of i_block
+	inodeOldSize   = 128 // an inode without extra fields
+	inodeBlockSize = 60  // bytes of i_block
+	newGeneration  = 0   // i_generation of the inodes that are planned
 )
 
 // Flags of an inode.

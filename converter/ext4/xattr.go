@@ -36,6 +36,23 @@ const (
 	indexSecurity   = 6
 )
 
+// xattrPrefixes are what the indexes stand for: the start of a name, or all of it.
+var xattrPrefixes = []xattrPrefix{
+	{indexUser, "user."},
+	{indexACLAccess, "system.posix_acl_access"},
+	{indexACLDefault, "system.posix_acl_default"},
+	{indexTrusted, "trusted."},
+	{indexSecurity, "security."},
+}
+
+type xattrPrefix struct {
+	index  uint8
+	prefix string
+}
+
+// isACL reports whether the prefix is the whole name, that of a POSIX ACL.
+func (p xattrPrefix) isACL() bool { return p.index == indexACLAccess || p.index == indexACLDefault }
+
 // xattr is an attribute as it is stored.
 type xattr struct {
 	index uint8
@@ -92,30 +109,20 @@ func encodeXattrs(attrs []image.Xattr) (enc encodedXattrs, err error) {
 
 // storedXattr splits the name and translates the value.
 func storedXattr(a image.Xattr) (xattr, error) {
-	switch a.Name {
-	case "system.posix_acl_access":
-		value, err := diskACL(a.Value)
-		return xattr{indexACLAccess, "", value}, err
-	case "system.posix_acl_default":
-		value, err := diskACL(a.Value)
-		return xattr{indexACLDefault, "", value}, err
+	for _, p := range xattrPrefixes {
+		name, ok := strings.CutPrefix(a.Name, p.prefix)
+		switch {
+		case !ok || p.isACL() && name != "":
+			continue
+		case p.isACL():
+			value, err := diskACL(a.Value)
+			return xattr{p.index, "", value}, err
+		case name == "" || len(name) > maxNameLength || strings.Contains(name, "\x00"):
+			return xattr{}, fmt.Errorf("after its first dot the name must have 1 to %d bytes, none of them zero: %w", maxNameLength, ErrTree)
+		}
+		return xattr{p.index, name, a.Value}, nil
 	}
-	space, name, _ := strings.Cut(a.Name, ".")
-	var index uint8
-	switch space {
-	case "user":
-		index = indexUser
-	case "trusted":
-		index = indexTrusted
-	case "security":
-		index = indexSecurity
-	default:
-		return xattr{}, fmt.Errorf("the name must start with user., trusted. or security., or be that of a POSIX ACL: %w", ErrTree)
-	}
-	if name == "" || len(name) > maxNameLength || strings.Contains(name, "\x00") {
-		return xattr{}, fmt.Errorf("after its first dot the name must have 1 to %d bytes, none of them zero: %w", maxNameLength, ErrTree)
-	}
-	return xattr{index, name, a.Value}, nil
+	return xattr{}, fmt.Errorf("the name must start with user., trusted. or security., or be that of a POSIX ACL: %w", ErrTree)
 }
 
 // splitXattrs chooses, the largest first, what stands in the inode. Both parts
