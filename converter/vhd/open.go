@@ -1,0 +1,215 @@
+package vhd
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/bits"
+	"slices"
+
+	"github.com/cloudlets/cloudlets/converter/container"
+	"github.com/cloudlets/cloudlets/extent"
+)
+
+// Open returns the disk in a VHD file, fixed or dynamic, as an extent map over
+// the file's own bytes: r reads the file, size is its length in bytes, and source
+// is the digest by which the map names it. Blocks and sectors that the file does
+// not hold become zero extents.
+//
+// The disk has the size that the file notes, except in files of Virtual PC and of
+// QEMU without force_size: there it is what the geometry addresses.
+//
+// Checksums are checked, every offset is checked to lie within the file, and no
+// two things may stand in one place. What is wrong is refused with
+// container.ErrFormat; differencing files are refused with
+// container.ErrUnsupported, see [OpenOver].
+//
+// Memory is bounded by what the file really holds: some 30 bytes for each run of
+// sectors, of which more than 4 million are refused.
+func Open(r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error) {
+	return OpenOver(r, size, source, nil)
+}
+
+// OpenOver is [Open] for differencing files too. Sectors that such a file leaves
+// to its parent become extents of the parent that find returns for the digest the
+// file names it by. Files that name their parent by a path are refused with
+// container.ErrUnsupported.
+func OpenOver(r io.ReaderAt, size int64, source extent.Digest, find container.FindParent) (*container.Disk, error) {
+	disk, err := open(&reader{file: container.File{Reader: r, Size: size}, source: source, find: find})
+	if err != nil {
+		return nil, fmt.Errorf("open VHD file of %d bytes: %w", size, err)
+	}
+	return &container.Disk{Map: disk}, nil
+}
+
+func open(r *reader) (*extent.Map, error) {
+	if err := r.readFooter(); err != nil {
+		return nil, err
+	}
+	if r.footer.diskType == typeFixed {
+		return r.fixed()
+	}
+	r.used.Add("copy of the footer", 0, footerSize)
+	if err := r.readHeader(); err != nil {
+		return nil, err
+	}
+	if err := r.readBlocks(); err != nil {
+		return nil, err
+	}
+	r.used.Add("footer", r.end, r.file.Size-r.end)
+	if err := r.used.Check(); err != nil {
+		return nil, err
+	}
+	return r.disk.Build()
+}
+
+// reader reads a VHD file.
+type reader struct {
+	file   container.File
+	source extent.Digest
+	find   container.FindParent
+
+	footer footer
+	header header
+	parent container.Parent // of a differencing file
+	end    int64            // where the footer at the end begins, or the file ends
+
+	used   container.Ranges
+	disk   extent.Builder
+	pieces int // of the disk
+}
+
+// fixed returns the disk that is all of the file before its footer.
+func (r *reader) fixed() (*extent.Map, error) {
+	size := int64(r.footer.size())
+	if size > r.end {
+		return nil, fmt.Errorf("%w: the fixed disk of %d bytes lies in %d bytes before the footer: is the file whole?",
+			container.ErrFormat, size, r.end)
+	}
+	var b extent.Builder
+	b.Source(r.source, 0, size)
+	return b.Build()
+}
+
+// readBlocks reads the block allocation table and the blocks' bitmaps, and
+// builds the disk.
+func (r *reader) readBlocks() error {
+	const piece = 16 << 10 // entries of the table that are read at a time
+	for first := int64(0); first < r.header.entries; first += piece {
+		n := min(piece, r.header.entries-first)
+		table, err := r.file.Bytes("block allocation table", r.header.tableOffset+uint64(first*entrySize), n*entrySize)
+		if err != nil {
+			return err
+		}
+		for i := range n {
+			if err := r.addBlock(first+i, binary.BigEndian.Uint32(table[i*entrySize:])); err != nil {
+				return fmt.Errorf("block %d: %w", first+i, err)
+			}
+		}
+	}
+	return nil
+}
+
+// addBlock appends a block to the disk. entry is what the table has for it.
+func (r *reader) addBlock(number int64, entry uint32) error {
+	at := number * r.header.blockSize
+	size := min(r.header.blockSize, int64(r.footer.size())-at)
+	if entry == unallocated {
+		r.leave(size)
+		return nil
+	}
+	bitmapSize := bitmapSize(r.header.blockSize)
+	off := int64(entry) * sectorSize
+	if err := r.file.Contains("block", uint64(off), bitmapSize+r.header.blockSize); err != nil {
+		return err
+	}
+	r.use(off, bitmapSize+r.header.blockSize)
+	bitmap, err := r.file.Bytes("bitmap", uint64(off), container.DivideUp(size, sectorSize*8))
+	if err != nil {
+		return err
+	}
+	r.fixBitOrder(bitmap)
+	return r.addSectors(bitmap, off+bitmapSize, size)
+}
+
+// use notes that a block stands in the file. Blocks that follow each other are
+// noted as one.
+func (r *reader) use(off, n int64) {
+	if last := &r.used[len(r.used)-1]; last.What == "block" && last.End == off {
+		last.End += n
+		return
+	}
+	r.used.Add("block", off, n)
+}
+
+// leave appends n bytes that the file does not hold.
+func (r *reader) leave(n int64) {
+	if r.footer.diskType == typeDifferencing {
+		r.parent.AppendTo(&r.disk, r.disk.Size(), n)
+		return
+	}
+	r.disk.Zero(n)
+}
+
+// bitmapSize returns the length of the bitmap of a block, in bytes: a bit for
+// each sector, in whole sectors.
+func bitmapSize(block int64) int64 {
+	return container.DivideUp(block, sectorSize*8*sectorSize) * sectorSize
+}
+
+// fixBitOrder makes the highest bit of each byte that of its first sector.
+func (r *reader) fixBitOrder(bitmap []byte) {
+	if r.footer.creator != creatorTapdisk || r.footer.revision != tapdiskReversed {
+		return
+	}
+	for i, b := range bitmap {
+		bitmap[i] = bits.Reverse8(b)
+	}
+}
+
+// maxPieces bounds the runs of sectors of a disk, which cost memory.
+const maxPieces = 4 << 20
+
+// addSectors appends size bytes of a block whose sectors begin at off of the
+// file. bitmap has a bit for each that the file holds.
+func (r *reader) addSectors(bitmap []byte, off, size int64) error {
+	for at := int64(0); at < size; {
+		held := bit(bitmap, at/sectorSize)
+		n := min(size-at, sameBits(bitmap, at/sectorSize)*sectorSize)
+		if held {
+			r.disk.Source(r.source, off+at, n)
+		} else {
+			r.leave(n)
+		}
+		at += n
+		r.pieces++
+	}
+	if r.pieces > maxPieces {
+		return fmt.Errorf("%w: the disk is in more than %d pieces; write it anew: qemu-img convert -O vpc IN OUT", container.ErrUnsupported, maxPieces)
+	}
+	return nil
+}
+
+func bit(bitmap []byte, i int64) bool { return bitmap[i/8]&(0x80>>(i%8)) != 0 }
+
+// sameBits returns how many bits from i on are like it.
+func sameBits(bitmap []byte, i int64) int64 {
+	want, start := bit(bitmap, i), i
+	whole := byte(0)
+	if want {
+		whole = 0xff
+	}
+	for i < int64(len(bitmap))*8 && bit(bitmap, i) == want {
+		if i%8 != 0 || bitmap[i/8] != whole {
+			i++
+			continue
+		}
+		rest := bitmap[i/8:]
+		n := slices.IndexFunc(rest, func(b byte) bool { return b != whole })
+		if n < 0 {
+			n = len(rest)
+		}
+		i += int64(n) * 8
+	}
+	return i - start
+}
