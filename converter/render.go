@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/disk"
-	"github.com/cloudlets/cloudlets/converter/qcow2"
 	"github.com/cloudlets/cloudlets/converter/tar"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
@@ -19,47 +19,6 @@ import (
 // Version is part of every derivation key. It changes whenever the same
 // parameters would give other bytes than before.
 const Version = 2
-
-// ErrFormat is wrapped by errors about formats that do not exist.
-var ErrFormat = errors.New("unknown format")
-
-// FormatTar is the format of a root filesystem as files, for what starts it from
-// a shell: containers, systemd-nspawn, LXC, WSL.
-const FormatTar = "tar"
-
-// Format is a provider's container of a disk.
-type Format struct {
-	Name        string // as in --format
-	Description string
-	Extension   string // of file names, with its dot
-
-	write func(disk *extent.Map) (*extent.Map, error)
-}
-
-// Formats returns all formats, sorted by name.
-func Formats() []Format {
-	whole := func(m *extent.Map) (*extent.Map, error) { return m, nil }
-	return []Format{
-		{"qcow2", "QEMU copy-on-write, version 3", ".qcow2", func(m *extent.Map) (*extent.Map, error) {
-			return qcow2.Write(m, qcow2.Options{})
-		}},
-		{"raw", "the disk as it is", ".raw", whole},
-		{FormatTar, "the files of the root filesystem", ".tar", whole},
-	}
-}
-
-// FindFormat returns the format of a name. The error wraps ErrFormat and names
-// those that exist.
-func FindFormat(name string) (Format, error) {
-	var names []string
-	for _, f := range Formats() {
-		if f.Name == name {
-			return f, nil
-		}
-		names = append(names, f.Name)
-	}
-	return Format{}, fmt.Errorf("%w %q: expected one of %s", ErrFormat, name, strings.Join(names, ", "))
-}
 
 // Types of outputs: what is in the container.
 const (
@@ -78,31 +37,36 @@ func Types() []string {
 // Parameters say what is rendered, beside the image.
 type Parameters struct {
 	Format string
-	// Type is one of the types of outputs; empty is TypeDisk, or TypeFilesystem
-	// for a tar.
+	// Type is one of the types of outputs; empty is the first that the format
+	// holds.
 	Type string
 	// Manifest is the image's cloudlet manifest; nil is the empty one.
 	Manifest *cloudlet.Manifest
 	// Entrypoint is the kind of the entry point; empty is the first of the
 	// image's that will do for the output.
 	Entrypoint string
-	Disk       disk.Options
-	Mounts     Mounts
+	// Compress is how content is really compressed: the name of one of the
+	// format's compressions, or CompressDefault. Empty is not at all, and costs
+	// nothing but tables.
+	Compress string
+	Disk     disk.Options
+	Mounts   Mounts
 }
 
 // Check returns what is wrong with parameters, whatever the image.
 func (p Parameters) Check() error {
-	if _, err := FindFormat(p.Format); err != nil {
+	format, err := FindFormat(p.Format)
+	if err != nil {
 		return err
 	}
 	if !slices.Contains(Types(), p.outputType()) {
 		return fmt.Errorf("unknown type %q: expected one of %s", p.Type, strings.Join(Types(), ", "))
 	}
-	if p.Format == FormatTar && p.outputType() != TypeFilesystem {
-		return fmt.Errorf("a tar holds the type %s, not %s", TypeFilesystem, p.Type)
+	if !slices.Contains(format.Types, p.outputType()) {
+		return fmt.Errorf("the format %s holds the type %s, not %s", format.Name, strings.Join(format.Types, " or "), p.Type)
 	}
-	if p.Format != "raw" && (p.Type == TypeKernel || p.Type == TypeRamdisk) {
-		return fmt.Errorf("a %s is a file, and has the format raw, not %s", p.Type, p.Format)
+	if _, err := format.Compression(p.Compress); err != nil {
+		return err
 	}
 	if p.Type == TypePersistent && !p.Mounts.Persistent {
 		return errors.New("the persistent disk goes with a disk that mounts it: give its size")
@@ -112,11 +76,11 @@ func (p Parameters) Check() error {
 
 // outputType returns the type of the output.
 func (p Parameters) outputType() string {
-	switch {
-	case p.Type != "":
+	if p.Type != "" {
 		return p.Type
-	case p.Format == FormatTar:
-		return TypeFilesystem
+	}
+	if format, err := FindFormat(p.Format); err == nil {
+		return format.Types[0]
 	}
 	return TypeDisk
 }
@@ -124,72 +88,114 @@ func (p Parameters) outputType() string {
 // BootsAlone reports whether the output is a disk with a bootloader.
 func (p Parameters) BootsAlone() bool { return p.outputType() == TypeDisk }
 
-// MediaType returns the media type of the output, which is also the artifact type
-// of its derived artifact.
-func (p Parameters) MediaType() string { return api.ArtifactOutput(p.outputType(), p.Format) }
-
-// FileName returns what the output is called.
-func (p Parameters) FileName() string {
-	format, err := FindFormat(p.Format)
-	if err != nil {
-		return p.outputType()
-	}
-	return p.outputType() + format.Extension
+// Input is what is rendered, and what that takes.
+type Input struct {
+	// Tree is the rootfs of an image.
+	Tree *image.Tree
+	// Open opens what the tree's files refer to.
+	Open extent.Opener
+	// Spool keeps what is really compressed; it may be nil where nothing is.
+	Spool container.Spool
 }
 
-// Render returns the extent map of an image in a format.
-func Render(ctx context.Context, tree *image.Tree, open extent.Opener, p Parameters) (*extent.Map, disk.Report, error) {
+// Output is what a render makes.
+type Output struct {
+	// Files are what a provider takes; the first is the one that the format is
+	// named after. There is at least one.
+	Files  []File
+	Report disk.Report
+}
+
+// File is one file of an output. Its map refers to what the input's tree does,
+// and to what was kept in the input's spool.
+type File struct {
+	Name      string // "disk.qcow2"
+	MediaType string
+	Map       *extent.Map
+}
+
+// render is a render under way.
+type render struct {
+	ctx context.Context
+	Parameters
+	Input
+	report disk.Report
+}
+
+// Render renders an image into a format.
+func Render(ctx context.Context, in Input, p Parameters) (Output, error) {
 	if err := p.Check(); err != nil {
-		return nil, disk.Report{}, err
+		return Output{}, err
 	}
 	if p.Manifest == nil {
 		p.Manifest = &cloudlet.Manifest{}
 	}
-	root, persistent, err := p.Mounts.apply(ctx, tree, open, p.Manifest)
+	r := &render{ctx: ctx, Parameters: p, Input: in}
+	content, err := r.content()
 	if err != nil {
-		return nil, disk.Report{}, err
+		return Output{}, err
 	}
-	if p.outputType() == TypePersistent {
-		m, err := p.Mounts.plan(persistent, p.Disk.Seed)
-		return p.pack(m, disk.Report{}, err)
-	}
-	args, err := enter(root, p)
-	if err != nil {
-		return nil, disk.Report{}, err
-	}
-	p.Disk.KernelArgs = slices.Concat(p.Disk.KernelArgs, args)
-	m, report, err := p.plan(ctx, root, open)
-	return p.pack(m, report, err)
+	file, err := r.pack(content)
+	return Output{Files: []File{file}, Report: r.report}, err
 }
 
-// plan plans what is in the container.
-func (p Parameters) plan(ctx context.Context, root *image.Tree, open extent.Opener) (*extent.Map, disk.Report, error) {
-	if p.Format == FormatTar {
-		m, err := tar.Plan(ctx, root)
+// content plans what is in the container.
+func (r *render) content() (*extent.Map, error) {
+	root, persistent, err := r.Mounts.apply(r.ctx, r.Tree, r.Open, r.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	if r.outputType() == TypePersistent {
+		return r.Mounts.plan(persistent, r.Disk.Seed)
+	}
+	args, err := enter(root, r.Parameters)
+	if err != nil {
+		return nil, err
+	}
+	options := r.Disk
+	options.KernelArgs = slices.Concat(options.KernelArgs, args)
+	content, report, err := r.plan(root, options)
+	r.report = report
+	return content, err
+}
+
+// plan plans the content of a root filesystem.
+func (r *render) plan(root *image.Tree, options disk.Options) (*extent.Map, disk.Report, error) {
+	if r.Format == FormatTar {
+		m, err := tar.Plan(r.ctx, root)
 		return m, disk.Report{}, err
 	}
-	switch p.outputType() {
+	switch r.outputType() {
 	case TypeFilesystem:
-		return disk.PlanFilesystem(root, p.Disk)
+		return disk.PlanFilesystem(root, options)
 	case TypeKernel:
-		return disk.PlanKernel(root, p.Disk)
+		return disk.PlanKernel(root, options)
 	case TypeRamdisk:
-		return disk.PlanRamdisk(root, p.Disk)
+		return disk.PlanRamdisk(root, options)
 	}
-	return disk.Plan(ctx, root, open, p.Disk)
+	return disk.Plan(r.ctx, root, r.Open, options)
 }
 
-// pack puts what was planned into the container.
-func (p Parameters) pack(m *extent.Map, report disk.Report, err error) (*extent.Map, disk.Report, error) {
+// pack puts content into the container.
+func (r *render) pack(content *extent.Map) (File, error) {
+	format, err := FindFormat(r.Format)
 	if err != nil {
-		return nil, disk.Report{}, err
+		return File{}, err
 	}
-	format, err := FindFormat(p.Format)
+	compression, err := format.Compression(r.Compress)
 	if err != nil {
-		return nil, disk.Report{}, err
+		return File{}, err
 	}
-	if m, err = format.write(m); err != nil {
-		return nil, disk.Report{}, fmt.Errorf("write %s: %w", format.Name, err)
+	m, err := compression.write(r, content)
+	if err != nil {
+		return File{}, fmt.Errorf("write %s: %w", format.Name, err)
 	}
-	return m, report, nil
+	return File{
+		Name:      r.outputType() + format.Extension,
+		MediaType: api.ArtifactKind(r.outputType(), format.Name),
+		Map:       m,
+	}, nil
 }
+
+// ArtifactType returns the artifact type of the derived artifact.
+func (p Parameters) ArtifactType() string { return api.ArtifactKind(p.outputType(), p.Format) }

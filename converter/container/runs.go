@@ -35,6 +35,11 @@ func appendRun(runs []Run, run Run) []Run {
 	return append(runs, run)
 }
 
+// AppendGrain appends a grain to runs, none of which has a later one.
+func AppendGrain(runs []Run, number int64) []Run {
+	return appendRun(runs, Run{First: number, Count: 1})
+}
+
 // Grains counts the grains of runs.
 func Grains(runs []Run) int64 {
 	n := int64(0)

@@ -32,6 +32,8 @@ type Format struct {
 	Checked bool
 	// Write writes a disk; nil where the format is only read.
 	Write func(disk *extent.Map) (*extent.Map, error)
+	// WriteWith writes a disk whose content it reads, instead of Write.
+	WriteWith func(ctx context.Context, disk *extent.Map, open extent.Opener, spool container.Spool) (*extent.Map, error)
 	// Open reads one; nil where the format is only written.
 	Open func(r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error)
 	// Variants are options of qemu-img convert, -o and others, that give files of
@@ -45,7 +47,7 @@ type Format struct {
 
 // Run runs all tests of a format.
 func Run(t *testing.T, f Format) {
-	if f.Write != nil {
+	if f.writes() {
 		t.Run("QEMU reads what is written", f.testWrite)
 		t.Run("equal disks give equal files", f.testEqual)
 		t.Run("reads at random are those of the stream", f.testRandomReads)
@@ -53,11 +55,13 @@ func Run(t *testing.T, f Format) {
 	if f.Open != nil {
 		t.Run("what QEMU writes is read", f.testOpen)
 	}
-	if f.Write != nil && f.Open != nil {
+	if f.writes() && f.Open != nil {
 		t.Run("what is written is read", f.testRoundTrip)
 		t.Run("a file cut short is an error or the same disk", f.testTruncated)
 	}
 }
+
+func (f Format) writes() bool { return f.Write != nil || f.WriteWith != nil }
 
 // disks are disks with content at every place that is easily got wrong.
 func disks(t testing.TB) (map[string]*extent.Map, convertertest.Blobs) {
@@ -95,7 +99,7 @@ func (f Format) testWrite(t *testing.T) {
 			dir := t.TempDir()
 			raw, path := filepath.Join(dir, "disk.raw"), filepath.Join(dir, "disk."+f.QEMU)
 			convertertest.WriteFile(t, f.pad(t, disk), blobs, raw)
-			convertertest.WriteFile(t, f.write(t, disk), blobs, path)
+			convertertest.WriteFile(t, f.write(t, disk, blobs), blobs, path)
 			if f.Checked {
 				convertertest.Run(t, "qemu-img", "check", "-f", f.QEMU, path)
 			}
@@ -121,9 +125,9 @@ func (f Format) virtualSize(t *testing.T, path string) int64 {
 }
 
 func (f Format) testEqual(t *testing.T) {
-	all, _ := disks(t)
+	all, blobs := disks(t)
 	for name, disk := range all {
-		if a, b := f.write(t, disk), f.write(t, disk); !bytes.Equal(a.Encode(), b.Encode()) {
+		if a, b := f.write(t, disk, blobs), f.write(t, disk, blobs); !bytes.Equal(a.Encode(), b.Encode()) {
 			t.Errorf("%s: two writes give two files", name)
 		}
 	}
@@ -131,7 +135,7 @@ func (f Format) testEqual(t *testing.T) {
 
 func (f Format) testRandomReads(t *testing.T) {
 	all, blobs := disks(t)
-	file := f.write(t, all["many pieces"])
+	file := f.write(t, all["many pieces"], blobs)
 	want := convertertest.Bytes(t, file, blobs)
 	r := extent.NewReader(t.Context(), file, blobs)
 	defer func() { _ = r.Close() }()
@@ -185,7 +189,7 @@ func (f Format) testRoundTrip(t *testing.T) {
 		blobs := convertertest.Blobs{}
 		disk := convertertest.DrawMap(t, blobs, maxSize)
 		want := convertertest.Bytes(t, f.pad(t, disk), blobs)
-		file := convertertest.Bytes(t, f.write(t, disk), blobs)
+		file := convertertest.Bytes(t, f.write(t, disk, blobs), blobs)
 		if !bytes.Equal(f.OpenBytes(t, file), want) {
 			t.Fatal("the disk differs from what was written")
 		}
@@ -197,7 +201,7 @@ func (f Format) testRoundTrip(t *testing.T) {
 func (f Format) testTruncated(t *testing.T) {
 	all, blobs := disks(t)
 	disk := all["a partial grain"]
-	file := convertertest.Bytes(t, f.write(t, disk), blobs)
+	file := convertertest.Bytes(t, f.write(t, disk, blobs), blobs)
 	want := convertertest.Bytes(t, f.pad(t, disk), blobs)
 	const sector = 512
 	step := max(1, len(file)/sector/400)
@@ -217,14 +221,20 @@ func (f Format) testTruncated(t *testing.T) {
 	}
 }
 
-// write returns the file of a disk.
-func (f Format) write(t convertertest.TB, disk *extent.Map) *extent.Map {
+// write returns the file of a disk. What is compressed for it is added to blobs.
+func (f Format) write(t convertertest.TB, disk *extent.Map, blobs convertertest.Blobs) *extent.Map {
 	t.Helper()
-	file, err := f.Write(disk)
+	write := f.WriteWith
+	if write == nil {
+		write = func(_ context.Context, disk *extent.Map, _ extent.Opener, _ container.Spool) (*extent.Map, error) {
+			return f.Write(disk)
+		}
+	}
+	m, err := write(context.Background(), disk, blobs, blobs)
 	if err != nil {
 		t.Fatalf("write %s: %v", f.QEMU, err)
 	}
-	return file
+	return m
 }
 
 // pad returns a disk as long as the format makes it.
@@ -279,10 +289,10 @@ func (memory) Close() error { return nil }
 // kinds, or a disk whose extents lie within the file and can be read or give
 // errors.
 func (f Format) Fuzz(fz *testing.F) {
-	if f.Write != nil {
+	if f.writes() {
 		all, blobs := disks(fz)
 		for _, name := range []string{"zeros", "one sector", "a partial grain"} {
-			fz.Add(convertertest.Bytes(fz, f.write(fz, all[name]), blobs))
+			fz.Add(convertertest.Bytes(fz, f.write(fz, all[name], blobs), blobs))
 		}
 	}
 	fz.Fuzz(func(t *testing.T, file []byte) {

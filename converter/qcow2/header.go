@@ -30,13 +30,13 @@ func featureNames() []feature {
 	}
 }
 
-// header returns the file's first bytes: the version 3 header and its
+// header returns the file's first bytes: the header and, in version 3, its
 // extensions. They fit the smallest cluster.
 func (l *layout) header() []byte {
 	be := binary.BigEndian
-	h := make([]byte, headerLengthV3)
+	h := make([]byte, maxHeaderLength)
 	be.PutUint32(h[0:], magic)
-	be.PutUint32(h[4:], version3)
+	be.PutUint32(h[4:], l.version)
 	// 8: backing file offset, 16: backing file name length; 0 is none.
 	be.PutUint32(h[20:], uint32(l.clusterBits))
 	be.PutUint64(h[24:], uint64(l.virtualSize))
@@ -46,10 +46,19 @@ func (l *layout) header() []byte {
 	be.PutUint64(h[48:], uint64(l.refcountTableAt()<<l.clusterBits))
 	be.PutUint32(h[56:], uint32(l.refcountTable))
 	// 60: number of snapshots, 64: offset of the snapshot table; 0 is none.
-	// 72, 80, 88: incompatible, compatible and autoclear features; 0 is none.
+	if l.version == version2 {
+		return h[:headerLengthV2]
+	}
+	length := headerLengthV3
+	if l.compression != Zlib {
+		length = maxHeaderLength
+		be.PutUint64(h[72:], incompatibleCompression)
+		h[104] = byte(l.compression)
+	}
+	// 80, 88: compatible and autoclear features; 0 is none.
 	be.PutUint32(h[96:], refcountOrder)
-	be.PutUint32(h[100:], headerLengthV3)
-	return appendExtensions(h)
+	be.PutUint32(h[100:], uint32(length))
+	return appendExtensions(h[:length])
 }
 
 func appendExtensions(h []byte) []byte {

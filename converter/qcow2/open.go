@@ -17,8 +17,8 @@ import (
 //
 // Every offset is checked to lie within the file, and nothing may overlap the
 // tables; a cluster used twice must be marked as shared. Backing files, external
-// data files, encryption, compressed clusters and extended L2 entries are
-// refused with container.ErrUnsupported, all else that is wrong with container.ErrFormat.
+// data files, encryption and extended L2 entries are refused with
+// container.ErrUnsupported, all else that is wrong with container.ErrFormat.
 //
 // Memory is bounded by what the file really holds: at most 40 MiB for its L1 and
 // refcount tables, and some 100 bytes for each run of clusters.
@@ -27,10 +27,10 @@ func Open(r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, err
 	if err != nil {
 		return nil, fmt.Errorf("open qcow2 file of %d bytes: %w", size, err)
 	}
-	return &container.Disk{Map: disk}, nil
+	return disk, nil
 }
 
-func open(r *reader, source extent.Digest) (*extent.Map, error) {
+func open(r *reader, source extent.Digest) (*container.Disk, error) {
 	if err := r.readHeader(); err != nil {
 		return nil, err
 	}
@@ -66,6 +66,7 @@ type reader struct {
 // fileHeader is what the header says.
 type fileHeader struct {
 	version       uint32
+	compression   Compression
 	clusterBits   uint32
 	clusterSize   int64
 	virtualSize   int64 // bytes
@@ -171,6 +172,17 @@ type guestRun struct {
 	copied bool
 	// zero means that the clusters are allocated but read as zeros.
 	zero bool
+	// packed is how many bytes of the file one compressed cluster takes; 0 where
+	// clusters are not compressed.
+	packed int64
+}
+
+// hostBytes returns how many bytes of the file the run takes.
+func (g guestRun) hostBytes() int64 {
+	if g.packed > 0 {
+		return g.packed
+	}
+	return g.bytes
 }
 
 // readL2 returns the allocated clusters of the disk in its order.
@@ -203,7 +215,8 @@ func (r *reader) readL2(tables []table) ([]guestRun, error) {
 // cluster decodes an L2 entry. ok says whether it has a cluster in the file.
 func (r *reader) cluster(entry uint64) (run guestRun, ok bool, err error) {
 	if entry&flagCompressed != 0 {
-		return run, false, fmt.Errorf("%w: it is compressed; write the image without compression first: qemu-img convert -O qcow2 IN OUT", container.ErrUnsupported)
+		run, err = r.packedCluster(entry)
+		return run, true, err
 	}
 	known := uint64(offsetMask | flagCopied)
 	if r.version >= version3 {
@@ -235,7 +248,7 @@ func (r *reader) cluster(entry uint64) (run guestRun, ok bool, err error) {
 func appendRun(runs []guestRun, run guestRun) []guestRun {
 	if last := len(runs) - 1; last >= 0 {
 		l := &runs[last]
-		if l.guest+l.bytes == run.guest && l.host+l.bytes == run.host && l.copied == run.copied && l.zero == run.zero {
+		if l.guest+l.bytes == run.guest && l.host+l.bytes == run.host && l.copied == run.copied && l.zero == run.zero && l.packed+run.packed == 0 {
 			l.bytes += run.bytes
 			return runs
 		}
@@ -247,18 +260,49 @@ func appendRun(runs []guestRun, run guestRun) []guestRun {
 func hostRanges(runs []guestRun) container.Ranges {
 	ranges := make(container.Ranges, len(runs))
 	for i, run := range runs {
-		ranges[i] = container.Range{What: "data cluster", Start: run.host, End: run.host + run.bytes, Shared: !run.copied}
+		ranges[i] = container.Range{What: "data cluster", Start: run.host, End: run.host + run.hostBytes(), Shared: !run.copied}
 	}
 	return ranges
 }
 
-// disk returns the extent map of the disk.
-func (r *reader) disk(runs []guestRun, source extent.Digest) (*extent.Map, error) {
+// packedCluster decodes the descriptor of a compressed cluster. Several may
+// share a cluster of the file, and even a sector.
+func (r *reader) packedCluster(entry uint64) (guestRun, error) {
+	bits := offsetBits(int(r.clusterBits))
+	if entry&flagCopied != 0 {
+		return guestRun{}, fmt.Errorf("%w: compressed L2 entry %#016x has reserved bits set", container.ErrFormat, entry)
+	}
+	off := entry & (1<<bits - 1)
+	sectors := int64(entry&(flagCompressed-1)>>bits) + 1
+	if off == 0 {
+		return guestRun{}, fmt.Errorf("%w: a compressed cluster at 0, where the header is", container.ErrFormat)
+	}
+	if err := r.file.Contains("start of the compressed cluster", off, 1); err != nil {
+		return guestRun{}, err
+	}
+	// The last one may end before its last sector does.
+	held := min(sectors*sectorSize-int64(off%sectorSize), r.file.Size-int64(off))
+	return guestRun{host: int64(off), bytes: r.clusterSize, packed: held}, nil
+}
+
+// disk returns the disk.
+func (r *reader) disk(runs []guestRun, source extent.Digest) (*container.Disk, error) {
+	decode, err := r.compression.decompress()
+	if err != nil {
+		return nil, err
+	}
+	units := container.NewUnits(r.file.Reader, r.clusterSize, decode)
 	var b extent.Builder
 	for _, run := range runs {
 		b.ZeroTo(run.guest)
 		length := min(run.bytes, r.virtualSize-run.guest)
-		if !run.zero {
+		switch {
+		case run.zero:
+		case run.packed > 0:
+			at := units.Add(run.host, int(run.packed), int(r.clusterSize))
+			b.Source(container.Unpacked(source), at, length)
+			continue
+		default:
 			held := min(length, r.file.Size-run.host)
 			b.Source(source, run.host, held)
 			length -= held
@@ -266,7 +310,11 @@ func (r *reader) disk(runs []guestRun, source extent.Digest) (*extent.Map, error
 		b.Zero(length)
 	}
 	b.ZeroTo(r.virtualSize)
-	return b.Build()
+	m, err := b.Build()
+	if units.Len() == 0 {
+		units = nil
+	}
+	return &container.Disk{Map: m, Units: units}, err
 }
 
 // maxVirtualSize keeps sums of a disk's size and a cluster within an int64.

@@ -135,8 +135,6 @@ func TestOpenRefusesQEMUFeaturesByName(t *testing.T) {
 	}{
 		{"backing file", []string{"create", "-f", "qcow2", "-b", base, "-F", "qcow2", path}, "backing file"},
 		{"data file", []string{"create", "-f", "qcow2", "-o", "data_file=" + filepath.Join(dir, "data"), path, "10M"}, "in another file"},
-		{"compressed", []string{"convert", "-c", "-f", "raw", "-O", "qcow2", raw, path}, "without compression first: qemu-img convert"},
-		{"compressed by zstd", []string{"convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zstd", raw, path}, "without compression first"},
 		{"extended L2", []string{"convert", "-f", "raw", "-O", "qcow2", "-o", "extended_l2=on", raw, path}, "extended L2"},
 	}
 	for _, test := range tests {
@@ -215,7 +213,10 @@ func TestOpenRefusesUnsoundFiles(t *testing.T) {
 		{"L2 table outside", put64(l1, flagCopied|1<<40), container.ErrFormat},
 		{"L2 table past the end by one", put64(l1, flagCopied|7*512), container.ErrFormat},
 		{"reserved L2 bit", put64(l2, flagCopied|data|2), container.ErrFormat},
-		{"compressed", put64(l2, flagCompressed|data), container.ErrUnsupported},
+		{"compressed, used once", put64(l2, flagCopied|flagCompressed|data), container.ErrFormat},
+		{"compressed at the header", put64(l2, flagCompressed), container.ErrFormat},
+		{"compressed over a table", put64(l2, flagCompressed|1), container.ErrFormat},
+		{"compressed outside", put64(l2, flagCompressed|1<<40), container.ErrFormat},
 		{"data is the L2 table", put64(l2, flagCopied|l2), container.ErrFormat},
 		{"shared data is the L2 table", put64(l2, l2), container.ErrFormat},
 		{"data is the header", put64(l2, flagCopied|flagZero), nil}, // offset 0 is none

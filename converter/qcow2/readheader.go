@@ -94,12 +94,15 @@ func (r *reader) checkVersion3(h []byte) (length uint32, err error) {
 	if order := be.Uint32(h[96:]); order > maxRefcountBits {
 		return 0, fmt.Errorf("%w: refcounts of 2^%d bits, want at most 2^%d", container.ErrFormat, order, maxRefcountBits)
 	}
-	return length, checkFeatures(be.Uint64(h[72:]))
+	features := be.Uint64(h[72:])
+	if features&incompatibleCompression != 0 && length >= maxHeaderLength {
+		r.compression = Compression(h[104])
+	}
+	return length, checkFeatures(features)
 }
 
 // checkFeatures refuses incompatible features. A dirty bit means stale
-// refcounts, which a reader does not use. Compressed clusters are refused where
-// they occur, so their type may be any.
+// refcounts, which a reader does not use.
 func checkFeatures(bits uint64) error {
 	switch {
 	case bits&incompatibleCorrupt != 0:

@@ -22,9 +22,11 @@ type Options struct {
 	// ClusterSize is the unit of allocation in bytes: a power of two from 512
 	// to 2 MiB. 0 means DefaultClusterSize.
 	ClusterSize int
+	// Version is 3, or 2 for QEMU before 1.1; 0 means 3.
+	Version int
 }
 
-// Write returns the qcow2 version 3 file of a disk: header, refcounts, L1 and L2
+// Write returns the qcow2 file of a disk: header, refcounts, L1 and L2
 // tables, then the data clusters in the order of the disk, so that reading the
 // file once reads the disk once. Clusters that are wholly zero extents are left
 // unallocated. A disk whose size is not a multiple of 512 bytes is padded to one
@@ -37,13 +39,22 @@ func Write(disk *extent.Map, opts Options) (*extent.Map, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write qcow2 of a disk of %d bytes: %w", disk.Size(), err)
 	}
+	return l.write(disk)
+}
+
+// write returns the file of a layout.
+func (l *layout) write(disk *extent.Map) (*extent.Map, error) {
 	var b extent.Builder
 	b.Inline(l.header())
 	b.ZeroTo(l.clusterSize)
 	l.writeRefcounts(&b)
 	l.writeL1(&b)
 	l.writeL2(&b)
-	container.AppendGrains(&b, disk, l.data, l.clusterSize)
+	if l.packed != nil {
+		b.Source(l.packed.Blob, 0, l.packed.Size)
+		b.ZeroTo(l.dataAt() << l.clusterBits)
+	}
+	container.AppendGrains(&b, disk, l.plain, l.clusterSize)
 	file, err := b.Build()
 	if err != nil {
 		return nil, fmt.Errorf("write qcow2 of a disk of %d bytes: %w", disk.Size(), err)
@@ -55,20 +66,36 @@ func Write(disk *extent.Map, opts Options) (*extent.Map, error) {
 // numbers count clusters; the parts of the file follow each other in the order
 // of the fields.
 type layout struct {
+	version     uint32
+	compression Compression
 	clusterBits int
 	clusterSize int64 // bytes
 	virtualSize int64 // bytes, a multiple of sectorSize
+	// packed is what is compressed of the disk; nil where nothing is.
+	packed *container.Packed
 
 	refcountTable  int64
 	refcountBlocks int64
 	l1             int64
 	l1Entries      int64   // entries
 	l2             []int64 // for each L2 table the file has, the index of its L1 entry, ascending
-	data           []container.Run
-	dataClusters   int64
+	packedClusters int64
+	plain          []container.Run // clusters that are not compressed
+	dataClusters   int64           // of plain
 }
 
+// plan lays out the file of a disk that is not compressed.
 func plan(disk *extent.Map, opts Options) (*layout, error) {
+	l, err := newLayout(disk, opts)
+	if err != nil {
+		return nil, err
+	}
+	l.plain = container.Runs(disk, l.clusterSize)
+	return l, l.place(l.plain)
+}
+
+// newLayout checks options against a disk.
+func newLayout(disk *extent.Map, opts Options) (*layout, error) {
 	size := int64(opts.ClusterSize)
 	if size == 0 {
 		size = DefaultClusterSize
@@ -78,22 +105,33 @@ func plan(disk *extent.Map, opts Options) (*layout, error) {
 		return nil, fmt.Errorf("cluster size %d: want a power of two from %d to %d",
 			size, 1<<minClusterBits, 1<<maxClusterBits)
 	}
+	version := opts.Version
+	if version == 0 {
+		version = version3
+	}
+	if version != version2 && version != version3 {
+		return nil, fmt.Errorf("version %d: want %d or %d", version, version2, version3)
+	}
 	if disk.Size() > math.MaxInt64-sectorSize {
 		return nil, fmt.Errorf("%w: the size leaves no room to pad it to sectors", ErrTooLarge)
 	}
-	l := &layout{
+	return &layout{
+		version:     uint32(version),
 		clusterBits: clusterBits,
 		clusterSize: size,
 		virtualSize: (disk.Size() + sectorSize - 1) / sectorSize * sectorSize,
-	}
+	}, nil
+}
+
+// place finds where everything stands: data are the clusters of the disk that
+// the file has, compressed or not.
+func (l *layout) place(data []container.Run) error {
+	l.dataClusters = container.Grains(l.plain)
 	if err := l.sizeL1(); err != nil {
-		return nil, err
+		return err
 	}
-	l.findData(disk)
-	if err := l.sizeRefcounts(); err != nil {
-		return nil, err
-	}
-	return l, nil
+	l.findTables(data)
+	return l.sizeRefcounts()
 }
 
 // entriesPerL2 returns how many clusters of the disk one L2 table maps.
@@ -110,12 +148,9 @@ func (l *layout) sizeL1() error {
 	return nil
 }
 
-// findData lists the clusters of the disk that hold anything but zero extents,
-// and the L2 tables that map them.
-func (l *layout) findData(disk *extent.Map) {
-	l.data = container.Runs(disk, l.clusterSize)
-	l.dataClusters = container.Grains(l.data)
-	for _, run := range l.data {
+// findTables lists the L2 tables that map clusters of the disk.
+func (l *layout) findTables(data []container.Run) {
+	for _, run := range data {
 		first, last := run.First/l.entriesPerL2(), (run.End()-1)/l.entriesPerL2()
 		if n := len(l.l2); n > 0 {
 			first = max(first, l.l2[n-1]+1)
@@ -149,5 +184,6 @@ func (l *layout) refcountTableAt() int64  { return 1 }
 func (l *layout) refcountBlocksAt() int64 { return l.refcountTableAt() + l.refcountTable }
 func (l *layout) l1At() int64             { return l.refcountBlocksAt() + l.refcountBlocks }
 func (l *layout) l2At() int64             { return l.l1At() + l.l1 }
-func (l *layout) dataAt() int64           { return l.l2At() + int64(len(l.l2)) }
+func (l *layout) packedAt() int64         { return l.l2At() + int64(len(l.l2)) }
+func (l *layout) dataAt() int64           { return l.packedAt() + l.packedClusters }
 func (l *layout) clusters() int64         { return l.dataAt() + l.dataClusters }

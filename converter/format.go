@@ -1,0 +1,152 @@
+package converter
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/cloudlets/cloudlets/converter/container"
+	"github.com/cloudlets/cloudlets/converter/qcow2"
+	"github.com/cloudlets/cloudlets/extent"
+)
+
+// ErrFormat is wrapped by errors about formats that do not exist.
+var ErrFormat = errors.New("unknown format")
+
+// FormatTar is the format of a root filesystem as files, for what starts it from
+// a shell: containers, systemd-nspawn, LXC, WSL.
+const FormatTar = "tar"
+
+// Format is what an image is rendered into: a container of a disk, an archive of
+// files, or all that a provider takes, under one name.
+type Format struct {
+	Name        string // as in --format
+	Description string
+	Extension   string // of file names, with its dot
+	// Types are the types of outputs that the format holds; the first is meant
+	// where none is asked for.
+	Types []string
+	// Compressions are the ways in which content can be really compressed; the
+	// first is meant where none is named.
+	Compressions []Compression
+	// Open reads the disk in a file of the format: see package container. It is
+	// nil where the format is only written.
+	Open func(r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error)
+
+	write writer
+}
+
+// writer makes the file of a format from what is in it.
+type writer func(r *render, content *extent.Map) (*extent.Map, error)
+
+// Compression is a way to compress the content of a format.
+type Compression struct {
+	Name string // as in --compress
+
+	write writer
+}
+
+// block are the types of content that any container of disks holds.
+func block() []string { return []string{TypeDisk, TypeFilesystem, TypePersistent} }
+
+// Formats returns all formats, sorted by name.
+func Formats() []Format {
+	formats := slices.Concat(containers(), archives())
+	slices.SortFunc(formats, func(a, b Format) int { return strings.Compare(a.Name, b.Name) })
+	return formats
+}
+
+// whole is the writer of what is its own format.
+func whole(_ *render, content *extent.Map) (*extent.Map, error) { return content, nil }
+
+// planned is the writer of a format that is a pure function of its content.
+func planned(write func(content *extent.Map) (*extent.Map, error)) writer {
+	return func(_ *render, content *extent.Map) (*extent.Map, error) { return write(content) }
+}
+
+// containers are the formats that hold one disk.
+func containers() []Format {
+	qcow2Of := func(o qcow2.Options) func(*extent.Map) (*extent.Map, error) {
+		return func(m *extent.Map) (*extent.Map, error) { return qcow2.Write(m, o) }
+	}
+	compressed := func(name string, o qcow2.Options, c qcow2.Compression) Compression {
+		return Compression{name, func(r *render, m *extent.Map) (*extent.Map, error) {
+			return qcow2.WriteCompressed(r.ctx, m, r.Open, r.Spool, c, o)
+		}}
+	}
+	v2 := qcow2.Options{Version: 2}
+	return []Format{
+		{
+			Name: "raw", Description: "the disk as it is", Extension: ".raw",
+			Types: append(block(), TypeKernel, TypeRamdisk), write: whole, Open: openRaw,
+		},
+		{
+			Name: "qcow2", Description: "QEMU copy-on-write, version 3", Extension: ".qcow2",
+			Types: block(), write: planned(qcow2Of(qcow2.Options{})), Open: qcow2.Open,
+			Compressions: []Compression{compressed("zlib", qcow2.Options{}, qcow2.Zlib), compressed("zstd", qcow2.Options{}, qcow2.Zstd)},
+		},
+		{
+			Name: "qcow2-v2", Description: "QEMU copy-on-write, version 2 (compat=0.10)", Extension: ".qcow2",
+			Types: block(), write: planned(qcow2Of(v2)), Open: qcow2.Open,
+			Compressions: []Compression{compressed("zlib", v2, qcow2.Zlib)},
+		},
+	}
+}
+
+// openRaw reads a raw disk: all of it is the disk.
+func openRaw(_ io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error) {
+	var b extent.Builder
+	b.Source(source, 0, size)
+	m, err := b.Build()
+	return &container.Disk{Map: m}, err
+}
+
+// archives are the formats that hold files.
+func archives() []Format {
+	return []Format{
+		{
+			Name: FormatTar, Description: "the files of the root filesystem", Extension: ".tar",
+			Types: []string{TypeFilesystem}, write: whole,
+		},
+	}
+}
+
+// FindFormat returns the format of a name. The error wraps ErrFormat and names
+// those that exist.
+func FindFormat(name string) (Format, error) {
+	var names []string
+	for _, f := range Formats() {
+		if f.Name == name {
+			return f, nil
+		}
+		names = append(names, f.Name)
+	}
+	return Format{}, fmt.Errorf("%w %q: expected one of %s", ErrFormat, name, strings.Join(names, ", "))
+}
+
+// Compression returns a way to compress the format's content. The empty name is
+// none, "default" the first that the format has.
+func (f Format) Compression(name string) (Compression, error) {
+	if name == "" {
+		return Compression{write: f.write}, nil
+	}
+	if len(f.Compressions) == 0 {
+		return Compression{}, fmt.Errorf("the format %s is not compressed", f.Name)
+	}
+	if name == CompressDefault {
+		return f.Compressions[0], nil
+	}
+	var names []string
+	for _, c := range f.Compressions {
+		if c.Name == name {
+			return c, nil
+		}
+		names = append(names, c.Name)
+	}
+	return Compression{}, fmt.Errorf("the format %s is not compressed with %q: expected one of %s", f.Name, name, strings.Join(names, ", "))
+}
+
+// CompressDefault is the compression that a format is best known with.
+const CompressDefault = "default"
