@@ -11,10 +11,12 @@ import (
 //	POST /v2/<repository>/_cloudlets/renders                 body: RenderRequest → Render
 //	GET  /v2/<repository>/_cloudlets/renders/<key>           → Render; ?wait waits for the end
 //	GET  /v2/<repository>/_cloudlets/renders/<key>/content   the output, by Range at any offset
+//	GET  /v2/<repository>/_cloudlets/renders/<key>/content/<name>   a file of it
 //
 // <key> is the derivation key. The POST answers as soon as the output can be
 // read: 201 where its artifact exists, 202 where its digest is still being
-// computed.
+// computed. What has to be compressed first is waited for no longer than a
+// second.
 const ComponentRenders = "renders"
 
 // RenderRequest asks for a render.
@@ -35,6 +37,9 @@ type RenderRequest struct {
 	FreeSpace int64 `json:"freeSpace,omitempty"`
 	// Volatile keeps the volatile paths of the image in the output.
 	Volatile bool `json:"volatile,omitempty"`
+	// Compress has content really compressed: with one of the format's
+	// compressions, or "default". Empty is not at all.
+	Compress string `json:"compress,omitempty"`
 	// KernelArgs are appended to the kernel's command line.
 	KernelArgs string `json:"kernelArgs,omitempty"`
 	// Config is the configuration: hostname, dns, ip, args.
@@ -53,21 +58,32 @@ type RenderRequest struct {
 
 // States of a render.
 const (
-	RenderPlanned = "planned" // readable; the digest is being computed
-	RenderDone    = "done"    // the artifact exists
-	RenderFailed  = "failed"
+	RenderPlanning = "planning" // not readable yet
+	RenderPlanned  = "planned"  // readable; the digest is being computed
+	RenderDone     = "done"     // the artifact exists
+	RenderFailed   = "failed"
 )
+
+// RenderFile is one file of an output.
+type RenderFile struct {
+	Name      string        `json:"name"`
+	MediaType string        `json:"mediaType"`
+	Size      int64         `json:"size"`           // bytes
+	Content   string        `json:"content"`        // path to read it at
+	Blob      digest.Digest `json:"blob,omitempty"` // once done
+}
 
 // Render is the state of a render.
 type Render struct {
 	Key      digest.Digest `json:"key"`
 	State    string        `json:"state"`
 	Error    string        `json:"error,omitempty"`
-	Size     int64         `json:"size"`               // of the output in bytes
-	Content  string        `json:"content"`            // path to read the output at
-	Blob     digest.Digest `json:"blob,omitempty"`     // of the output, once done
+	Size     int64         `json:"size"`               // of the output's first file in bytes
+	Content  string        `json:"content"`            // path to read that at
+	Blob     digest.Digest `json:"blob,omitempty"`     // of that, once done
+	Files    []RenderFile  `json:"files,omitempty"`    // all files of the output, once planned
 	Artifact digest.Digest `json:"artifact,omitempty"` // of the derived artifact's manifest, once done
-	Hashed   int64         `json:"hashed,omitempty"`   // bytes of the output read so far
+	Hashed   int64         `json:"hashed,omitempty"`   // bytes of all files read so far
 	Boot     []string      `json:"boot,omitempty"`     // firmware the disk boots with: "bios", "uefi"
 	// CommandLine is what the kernel is started with, of a filesystem, a kernel
 	// or a ramdisk.

@@ -9,7 +9,7 @@ import (
 	"io/fs"
 
 	"github.com/cloudlets/cloudlets/converter"
-	"github.com/cloudlets/cloudlets/converter/disk"
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/tar"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
@@ -25,14 +25,16 @@ type Local struct {
 	// Kit is the image of a boot kit, or nil. It must stay open as long as the
 	// output is read.
 	Kit *Image
+	// Spool keeps what is compressed; nil where nothing is. It must stay open as
+	// long as the output is read.
+	Spool *container.Files
 }
 
 // Rendered is the output of a local render.
 type Rendered struct {
-	Map    *extent.Map
-	Open   extent.Opener // gives what Map refers to
-	Report disk.Report
-	Unused []string // parts of the configuration without effect
+	converter.Output
+	Open   extent.Opener // gives what the files' maps refer to
+	Unused []string      // parts of the configuration without effect
 }
 
 // RenderHere renders the image on this machine.
@@ -57,7 +59,11 @@ func (i *Image) RenderHere(ctx context.Context, l Local) (r Rendered, err error)
 		r.Open = openers{i, l.Kit}
 	}
 	l.Parameters.Manifest = l.Setup.Manifest
-	r.Map, r.Report, err = converter.Render(ctx, tree, r.Open, l.Parameters)
+	in := converter.Input{Tree: tree, Open: r.Open}
+	if l.Spool != nil {
+		in.Spool, r.Open = l.Spool, openers{l.Spool, r.Open}
+	}
+	r.Output, err = converter.Render(ctx, in, l.Parameters)
 	return r, err
 }
 

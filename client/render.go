@@ -31,22 +31,35 @@ func (r *Repository) Render(ctx context.Context, req api.RenderRequest) (api.Ren
 // WaitRender waits until a render is done or has failed. The error is the
 // render's own where it failed.
 func (r *Repository) WaitRender(ctx context.Context, render api.Render) (api.Render, error) {
-	step := r.client.step("digest", render.Size)
-	image := render.Key
-	for render.State == api.RenderPlanned {
-		var err error
-		if render, err = r.renderState(ctx, render.Key); err != nil {
-			step.End(err)
-			return render, err
+	render, err := r.waitWhile(ctx, render, api.RenderPlanning, "compress", 0)
+	if err != nil {
+		return render, err
+	}
+	size := int64(0)
+	for _, f := range render.Files {
+		size += f.Size
+	}
+	return r.waitWhile(ctx, render, api.RenderPlanned, "digest", size)
+}
+
+// waitWhile waits until a render is no longer in a state, in which something is
+// done with size bytes. The error is the render's own where it failed.
+func (r *Repository) waitWhile(ctx context.Context, render api.Render, state, doing string, size int64) (_ api.Render, err error) {
+	key := render.Key
+	if render.State == state {
+		step := r.client.step(doing, size)
+		defer func() { step.End(err) }()
+		for render.State == state {
+			if render, err = r.renderState(ctx, key); err != nil {
+				return render, err
+			}
+			step.Set(render.Hashed)
 		}
-		step.Set(render.Hashed)
 	}
-	var err error
 	if render.State == api.RenderFailed {
-		err = fmt.Errorf("render %s: %s", image, render.Error)
+		return render, fmt.Errorf("render %s: %s", key, render.Error)
 	}
-	step.End(err)
-	return render, err
+	return render, nil
 }
 
 // renderState asks for the state of a render, which the registry answers after

@@ -28,6 +28,7 @@ type derivation struct {
 	Persistent     bool   `json:"persistent,omitempty"`
 	PersistentSize int64  `json:"persistentSize,omitempty"`
 	VolatileTmpfs  bool   `json:"volatileTmpfs,omitempty"`
+	Compress       string `json:"compress,omitempty"`
 }
 
 // derive returns the canonical parameters of a request and their digest: the
@@ -41,9 +42,22 @@ func derive(req api.RenderRequest, config json.RawMessage) (parameters string, k
 	if req.Type == converter.TypePersistent {
 		d.PersistentSize = req.PersistentSize
 	}
+	if d.Compress, err = compression(req); err != nil {
+		return "", "", err
+	}
 	if req.Bootkit != nil {
 		d.Bootkit = req.Bootkit.Digest
 	}
 	b, err := json.Marshal(d)
 	return string(b), digest.FromBytes(b), err
+}
+
+// compression returns the name of the compression that is asked for.
+func compression(req api.RenderRequest) (string, error) {
+	format, err := converter.FindFormat(req.Format)
+	if err != nil {
+		return "", err
+	}
+	c, err := format.Compression(req.Compress)
+	return c.Name, err
 }

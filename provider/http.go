@@ -33,14 +33,15 @@ func contentPath(repository string, key digest.Digest) string {
 // ServeExtension serves the renders extension of the registry's API: it is a
 // registry.ExtensionHandler.
 func (r *Renderer) ServeExtension(w http.ResponseWriter, req *http.Request, repository, rest string) error {
-	key, content, _ := strings.Cut(rest, "/")
+	key, part, _ := strings.Cut(rest, "/")
+	content, name, _ := strings.Cut(part, "/")
 	switch {
 	case rest == "" && req.Method == http.MethodPost:
 		return r.postRender(w, req, repository)
-	case rest != "" && content == "" && req.Method == http.MethodGet:
+	case rest != "" && part == "" && req.Method == http.MethodGet:
 		return r.getRender(w, req, repository, digest.Digest(key))
 	case content == "content" && (req.Method == http.MethodGet || req.Method == http.MethodHead):
-		return r.getContent(w, req, repository, digest.Digest(key))
+		return r.getContent(w, req, repository, digest.Digest(key), name)
 	}
 	return &registry.Error{Status: http.StatusNotFound, Code: registry.CodeUnsupported,
 		Message: fmt.Sprintf("%s %s: renders are asked for with POST, and read with GET", req.Method, req.URL.Path)}
@@ -91,30 +92,38 @@ func writeState(w http.ResponseWriter, status int, state api.Render) error {
 	return json.NewEncoder(w).Encode(state)
 }
 
-// getContent serves the output of a render, from the moment it is planned.
-func (r *Renderer) getContent(w http.ResponseWriter, req *http.Request, repository string, key digest.Digest) error {
-	blob, err := r.openContent(req, repository, key)
+// getContent serves a file of the output of a render, from the moment it is
+// planned: without a name, the first.
+func (r *Renderer) getContent(w http.ResponseWriter, req *http.Request, repository string, key digest.Digest, name string) error {
+	blob, err := r.openContent(req, repository, key, name)
 	if err != nil {
 		return answer(err)
 	}
 	defer blob.Close()
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Etag", `"`+key.String()+`"`)
+	w.Header().Set("Etag", `"`+key.String()+"/"+name+`"`)
 	http.ServeContent(w, req, "", time.Time{}, io.NewSectionReader(blob, 0, blob.Size()))
 	return nil
 }
 
-func (r *Renderer) openContent(req *http.Request, repository string, key digest.Digest) (extent.Blob, error) {
+func (r *Renderer) openContent(req *http.Request, repository string, key digest.Digest, name string) (extent.Blob, error) {
 	if j := r.job(repository, key); j != nil {
-		if m := j.plan(); m != nil {
-			return extent.NewReader(req.Context(), m, r.blobs), nil
+		for _, f := range j.plan() {
+			if name == "" || f.Name == name {
+				return extent.NewReader(req.Context(), f.Map, r.blobs), nil
+			}
 		}
 	}
 	state, err := r.State(req.Context(), repository, key)
 	if err != nil {
 		return nil, err
 	}
-	return r.blobs.Open(req.Context(), state.Blob)
+	for _, f := range state.Files {
+		if (name == "" || f.Name == name) && f.Blob != "" {
+			return r.blobs.Open(req.Context(), f.Blob)
+		}
+	}
+	return nil, fmt.Errorf("render %s, file %q: %w", key, name, metadata.ErrRenderUnknown)
 }
 
 // requestError is an error that the client made.

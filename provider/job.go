@@ -1,13 +1,14 @@
 package provider
 
 import (
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/cloudlets/cloudlets/api"
-	"github.com/cloudlets/cloudlets/extent"
+	"github.com/cloudlets/cloudlets/converter"
 )
 
 // job is a render under way.
@@ -19,7 +20,7 @@ type job struct {
 	done       chan struct{} // closed at the end
 
 	mu     sync.Mutex
-	output *extent.Map // nil until planned
+	output []converter.File // none until planned
 	render api.Render
 	err    error
 }
@@ -28,7 +29,7 @@ func newJob(k jobKey, parameters string, req api.RenderRequest) *job {
 	return &job{
 		key: k, parameters: parameters, request: req,
 		planned: make(chan struct{}), done: make(chan struct{}),
-		render: api.Render{Key: k.derivation, State: api.RenderPlanned, Content: contentPath(k.repository, k.derivation)},
+		render: api.Render{Key: k.derivation, State: api.RenderPlanning, Content: contentPath(k.repository, k.derivation)},
 	}
 }
 
@@ -42,15 +43,17 @@ func (j *job) setPlan(p planned, err error) {
 		close(j.done)
 		return
 	}
-	j.output = p.output
-	j.render.Size = p.output.Size()
+	j.output = p.output.Files
+	j.render.State = api.RenderPlanned
+	j.render.Files = describeFiles(j.render.Content, p.output.Files)
+	j.render.Size = j.render.Files[0].Size
 	j.render.Boot, j.render.Notes = p.describe(parameters(j.request).BootsAlone())
-	j.render.CommandLine = p.report.CommandLine
+	j.render.CommandLine = p.output.Report.CommandLine
 }
 
 // describe tells in words what a disk boots with, and what a person should know.
 func (p planned) describe(bootsAlone bool) (boot, notes []string) {
-	for _, f := range []struct{ firmware, loader string }{{"bios", p.report.BIOS}, {"uefi", p.report.UEFI}} {
+	for _, f := range []struct{ firmware, loader string }{{"bios", p.output.Report.BIOS}, {"uefi", p.output.Report.UEFI}} {
 		if !bootsAlone {
 			continue
 		}
@@ -67,7 +70,7 @@ func (p planned) describe(bootsAlone bool) (boot, notes []string) {
 }
 
 // finish ends a job whose output was planned.
-func (j *job) finish(blob, artifact digest.Digest, err error) {
+func (j *job) finish(blobs []digest.Digest, artifact digest.Digest, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	defer close(j.done)
@@ -75,7 +78,11 @@ func (j *job) finish(blob, artifact digest.Digest, err error) {
 		j.fail(err)
 		return
 	}
-	j.render.State, j.render.Blob, j.render.Artifact = api.RenderDone, blob, artifact
+	j.render.State, j.render.Blob, j.render.Artifact = api.RenderDone, blobs[0], artifact
+	j.render.Files = slices.Clone(j.render.Files) // others read the slice
+	for i, d := range blobs {
+		j.render.Files[i].Blob = d
+	}
 }
 
 func (j *job) fail(err error) {
@@ -115,11 +122,23 @@ func (j *job) planError() error {
 	return nil
 }
 
-// plan returns the output, or nil while there is none.
-func (j *job) plan() *extent.Map {
+// plan returns the files of the output, none while there are none.
+func (j *job) plan() []converter.File {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.output
+}
+
+// describeFiles tells of the files of an output. content is the path at which
+// the first can be read.
+func describeFiles(content string, files []converter.File) []api.RenderFile {
+	described := make([]api.RenderFile, len(files))
+	for i, f := range files {
+		described[i] = api.RenderFile{
+			Name: f.Name, MediaType: f.MediaType, Size: f.Map.Size(), Content: content + "/" + f.Name,
+		}
+	}
+	return described
 }
 
 // wait waits for the end of the job, at most for a time.

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/blobstore"
@@ -17,7 +19,6 @@ import (
 	"github.com/cloudlets/cloudlets/converter"
 	"github.com/cloudlets/cloudlets/converter/disk"
 	"github.com/cloudlets/cloudlets/converter/grub"
-	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image/template"
 	"github.com/cloudlets/cloudlets/registry/metadata"
 )
@@ -28,6 +29,9 @@ const (
 	// maxSealing is how many outputs are hashed at the same time. One keeps two
 	// cores busy.
 	maxSealing = 2
+	// maxPlanning is how long a request waits for what has to be compressed
+	// before it can be read.
+	maxPlanning = time.Second
 	// maxFailed is how many failed renders are remembered.
 	maxFailed = 100
 )
@@ -163,9 +167,17 @@ func (r *Renderer) Render(ctx context.Context, repository string, req api.Render
 		return state, err
 	}
 	j := r.begin(jobKey{repository, key}, canonical, req)
+	var patience <-chan time.Time // none: planning is quick
+	if req.Compress != "" {
+		timer := time.NewTimer(maxPlanning)
+		defer timer.Stop()
+		patience = timer.C
+	}
 	select {
 	case <-j.planned:
 		return j.state(), j.planError()
+	case <-patience:
+		return j.state(), nil
 	case <-ctx.Done():
 		return api.Render{}, ctx.Err()
 	}
@@ -228,10 +240,33 @@ func (r *Renderer) State(ctx context.Context, repository string, key digest.Dige
 		return api.Render{}, err
 	}
 	state := api.Render{
-		Key: key, State: api.RenderDone, Size: record.Size, Hashed: record.Size,
+		Key: key, State: api.RenderDone, Size: record.Size,
 		Content: contentPath(repository, key), Blob: done.Blob, Artifact: done.Artifact,
 	}
-	return state, nil
+	state.Files, err = r.filesOf(ctx, repository, state)
+	for _, f := range state.Files {
+		state.Hashed += f.Size
+	}
+	return state, err
+}
+
+// filesOf tells of the files of a derived artifact.
+func (r *Renderer) filesOf(ctx context.Context, repository string, done api.Render) (files []api.RenderFile, err error) {
+	stored, err := r.meta.Manifest(ctx, repository, done.Artifact)
+	if err != nil {
+		return nil, err
+	}
+	var m ocispec.Manifest
+	if err := json.Unmarshal(stored.Raw, &m); err != nil {
+		return nil, fmt.Errorf("derived artifact %s: %w", done.Artifact, err)
+	}
+	for _, l := range m.Layers {
+		name := l.Annotations[ocispec.AnnotationTitle]
+		files = append(files, api.RenderFile{
+			Name: name, MediaType: l.MediaType, Size: l.Size, Content: done.Content + "/" + name, Blob: l.Digest,
+		})
+	}
+	return files, nil
 }
 
 // run plans the output of a job, then stores and publishes it.
@@ -243,7 +278,7 @@ func (r *Renderer) run(ctx context.Context, j *job) {
 	}
 	r.sealing <- struct{}{}
 	defer func() { <-r.sealing }()
-	j.finish(r.publish(ctx, j, p.image, p.output))
+	j.finish(r.publish(ctx, j, p.image))
 	if err := j.failure(); err != nil && ctx.Err() == nil {
 		r.log.Error("render failed", "repository", j.key.repository, "image", j.request.Image, "format", j.request.Format, "error", err)
 	}
@@ -252,8 +287,7 @@ func (r *Renderer) run(ctx context.Context, j *job) {
 // planned is an output that was planned.
 type planned struct {
 	image  *golden
-	output *extent.Map
-	report disk.Report
+	output converter.Output
 	unused []string // parts of the configuration without effect
 }
 
@@ -277,14 +311,15 @@ func (r *Renderer) plan(ctx context.Context, repository string, req api.RenderRe
 		return p, err
 	}
 	p.unused = unused
-	p.output, p.report, err = converter.Render(ctx, tree, r.blobs, params)
+	in := converter.Input{Tree: tree, Open: r.blobs, Spool: &spool{r, repository}}
+	p.output, err = converter.Render(ctx, in, params)
 	return p, unrenderable(err)
 }
 
 // parameters returns what a request says of its output.
 func parameters(req api.RenderRequest) converter.Parameters {
 	return converter.Parameters{
-		Format: req.Format, Type: req.Type, Entrypoint: req.Entrypoint,
+		Format: req.Format, Type: req.Type, Entrypoint: req.Entrypoint, Compress: req.Compress,
 		Disk:   disk.Options{Size: req.Size, FreeSpace: req.FreeSpace, KernelArgs: strings.Fields(req.KernelArgs)},
 		Mounts: converter.Mounts{Persistent: req.Persistent, PersistentSize: req.PersistentSize, VolatileTmpfs: req.VolatileTmpfs},
 	}

@@ -226,7 +226,7 @@ func (f *exportFlags) exportImage(g *globals, cmd *cobra.Command, c *client.Clie
 	tellUnused(cmd, rendered.Unused)
 	tellCommandLine(cmd, rendered.Report.CommandLine)
 	f.options.Name, f.options.Type = f.render.outputType, kind.Type(f.render.outputType)
-	r := extent.NewReader(cmd.Context(), rendered.Map, rendered.Open)
+	r := extent.NewReader(cmd.Context(), rendered.Files[0].Map, rendered.Open)
 	return errors.Join(f.export(g, cmd, c, r), r.Close())
 }
 

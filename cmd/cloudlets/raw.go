@@ -76,5 +76,5 @@ func raw(g *globals, cmd *cobra.Command, i *client.Image, l client.Local, kit, o
 	}
 	tellUnused(cmd, rendered.Unused)
 	tellCommandLine(cmd, rendered.Report.CommandLine)
-	return saveMap(cmd.Context(), rendered.Map, rendered.Open, output)
+	return saveMap(cmd.Context(), rendered.Files[0].Map, rendered.Open, output)
 }

@@ -28,6 +28,7 @@ type renderFlags struct {
 	entrypoint      string
 	persistent      bool
 	tmpfs           bool
+	compress        string
 }
 
 func (f *renderFlags) register(cmd *cobra.Command) {
@@ -44,6 +45,8 @@ func (f *renderFlags) register(cmd *cobra.Command) {
 }
 
 func (f *renderFlags) registerType(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.compress, "compress", "", "really compress the content, where the format can be: with its usual compression, or with the one that is named (see formats)")
+	cmd.Flags().Lookup("compress").NoOptDefVal = converter.CompressDefault
 	cmd.Flags().StringVar(&f.outputType, "type", "", "what is rendered: "+strings.Join(converter.Types(), ", ")+" (default disk, or filesystem as a tar)")
 }
 
@@ -57,7 +60,7 @@ func (f *renderFlags) request(cmd *cobra.Command, g *globals, repo *client.Repos
 	req := api.RenderRequest{
 		Image: d.Digest, Format: format, Size: int64(f.size), FreeSpace: int64(f.freeSpace),
 		KernelArgs: f.kernelArgs, Volatile: f.volatile,
-		Type: f.outputType, Entrypoint: f.entrypoint, VolatileTmpfs: f.tmpfs,
+		Type: f.outputType, Compress: f.compress, Entrypoint: f.entrypoint, VolatileTmpfs: f.tmpfs,
 		Persistent: f.persistent || f.outputType == converter.TypePersistent,
 	}
 	if f.outputType == converter.TypePersistent {
