@@ -1,10 +1,17 @@
 package squashfs
 
 import (
-	"encoding/binary"
-
 	"github.com/cloudlets/cloudlets/extent"
 )
+
+// content is where a regular file's content stands.
+type content struct {
+	start int64    // of the blocks
+	words []uint32 // of each block
+	holes int64    // bytes that take no space
+
+	fragment, offset uint32 // where the rest is; noFragment if there is none
+}
 
 // run is a stretch of a file's bytes that are stored. It starts at a multiple
 // of the block size, and ends at one or at the file's end.
@@ -57,8 +64,10 @@ func appendStored(b *extent.Builder, content []extent.Extent, runs []run) {
 	}
 }
 
-// appendWords appends the words that describe the blocks of a file.
-func appendWords(p []byte, size, blockSize int64, runs []run) []byte {
+// storedWords returns the words that describe the blocks of a file of which
+// runs are stored.
+func storedWords(size, blockSize int64, runs []run) []uint32 {
+	words := make([]uint32, 0, ceilDiv(size, blockSize))
 	for at := int64(0); at < size; at += blockSize {
 		var word uint32
 		if len(runs) > 0 && at >= runs[0].start {
@@ -67,9 +76,9 @@ func appendWords(p []byte, size, blockSize int64, runs []run) []byte {
 				runs = runs[1:]
 			}
 		}
-		p = binary.LittleEndian.AppendUint32(p, word)
+		words = append(words, word)
 	}
-	return p
+	return words
 }
 
 func ceilDiv(n, by int64) int64 { return (n + by - 1) / by }

@@ -80,25 +80,30 @@ func deviceNumber(major, minor uint32) uint32 {
 // regular encodes the inode of a regular file.
 func (p *plan) regular(b []byte, f *inventory.File, xattrs uint32) []byte {
 	le := binary.LittleEndian
-	c := p.contents[f]
-	holes := f.Bytes - storedSize(c.runs)
-	if f.Names == 1 && xattrs == noXattrs && holes == 0 && c.start <= math.MaxUint32 && f.Bytes <= math.MaxUint32 {
+	c := content{fragment: noFragment}
+	if f.Bytes > 0 {
+		c = p.contents[f]
+	}
+	if f.Names == 1 && xattrs == noXattrs && c.holes == 0 && c.start <= math.MaxUint32 && f.Bytes <= math.MaxUint32 {
 		b = p.appendHeader(b, f, false)
 		b = le.AppendUint32(b, uint32(c.start))
-		b = le.AppendUint32(b, noFragment)
-		b = le.AppendUint32(b, 0) // where in the fragment
+		b = le.AppendUint32(b, c.fragment)
+		b = le.AppendUint32(b, c.offset)
 		b = le.AppendUint32(b, uint32(f.Bytes))
 	} else {
 		b = p.appendHeader(b, f, true)
 		b = le.AppendUint64(b, uint64(c.start))
 		b = le.AppendUint64(b, uint64(f.Bytes))
-		b = le.AppendUint64(b, uint64(holes))
+		b = le.AppendUint64(b, uint64(c.holes))
 		b = le.AppendUint32(b, uint32(f.Names))
-		b = le.AppendUint32(b, noFragment)
-		b = le.AppendUint32(b, 0)
+		b = le.AppendUint32(b, c.fragment)
+		b = le.AppendUint32(b, c.offset)
 		b = le.AppendUint32(b, xattrs)
 	}
-	return appendWords(b, f.Bytes, int64(p.opts.BlockSize), c.runs)
+	for _, word := range c.words {
+		b = le.AppendUint32(b, word)
+	}
+	return b
 }
 
 // directoryInode encodes the inode of a directory.

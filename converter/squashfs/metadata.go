@@ -1,12 +1,18 @@
 package squashfs
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/cloudlets/cloudlets/converter/container"
+)
 
 // metadata is a table that is written as blocks of metadata.
 type metadata struct {
 	blocks []byte  // those that are full, each with its header
 	starts []int64 // where each of them starts
 	rest   []byte  // of the block that is not full yet
+
+	compress container.Compress // nil where blocks are stored
 }
 
 // position returns where the next byte will be.
@@ -32,8 +38,16 @@ func (m *metadata) flush() {
 		return
 	}
 	m.starts = append(m.starts, int64(len(m.blocks)))
-	m.blocks = binary.LittleEndian.AppendUint16(m.blocks, uint16(len(m.rest))|metadataStored)
-	m.blocks = append(m.blocks, m.rest...)
+	block, header := m.rest, uint16(len(m.rest))|metadataStored
+	if m.compress != nil {
+		// One that cannot be compressed is stored, like one that does not become
+		// shorter.
+		if form, err := m.compress(nil, m.rest); err == nil && len(form) < len(m.rest) {
+			block, header = form, uint16(len(form))
+		}
+	}
+	m.blocks = binary.LittleEndian.AppendUint16(m.blocks, header)
+	m.blocks = append(m.blocks, block...)
 	m.rest = m.rest[:0]
 }
 

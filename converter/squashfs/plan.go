@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/bits"
 
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/inventory"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
@@ -26,35 +27,40 @@ type plan struct {
 	list *inventory.List
 	out  extent.Builder
 
-	contents map[*inventory.File]content
-	ids      idTable
-	inodes   metadata
-	dirs     metadata
-	xattrs   xattrTable
-	refs     []reference // to inodes, by number of the file
-	written  []bool      // which inodes are, by number
+	compressor uint16
+	compress   container.Compress // nil where nothing is compressed
+
+	contents      map[*inventory.File]content
+	fragmentCount uint32
+	fragments     metadata
+	ids           idTable
+	inodes        metadata
+	dirs          metadata
+	xattrs        xattrTable
+	refs          []reference // to inodes, by number of the file
+	written       []bool      // which inodes are, by number
 
 	scratch, inodeScratch []byte
-}
-
-// content is where a regular file's content stands.
-type content struct {
-	start int64
-	runs  []run
 }
 
 // Plan returns the extent map of a squashfs that holds the tree. Its length is
 // a multiple of 4096 bytes. Errors wrap [ErrOptions] or [inventory.ErrTree].
 // Times are cut to whole seconds from 1970 to 2106.
 func Plan(ctx context.Context, tree *image.Tree, opts Options) (*extent.Map, error) {
-	m, err := newPlan(ctx, tree, opts)
+	p, err := newPlan(ctx, tree, opts)
+	if err != nil {
+		return nil, fmt.Errorf("plan squashfs: %w", err)
+	}
+	p.placeContents()
+	m, err := p.finish(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("plan squashfs: %w", err)
 	}
 	return m, nil
 }
 
-func newPlan(ctx context.Context, tree *image.Tree, opts Options) (*extent.Map, error) {
+// newPlan lists the files of the tree.
+func newPlan(ctx context.Context, tree *image.Tree, opts Options) (*plan, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
@@ -62,7 +68,7 @@ func newPlan(ctx context.Context, tree *image.Tree, opts Options) (*extent.Map, 
 	list, err := inventory.Take(ctx, tree, inventory.Limits{
 		Name: maxNameLength - 1, // Linux takes no longer ones
 		// One byte less than a page, so that Linux can end it with a zero.
-		Target:   4095,
+		Target:   maxTarget,
 		FileSize: maxBlockWords * int64(opts.BlockSize),
 		Files:    maxFiles,
 		Names:    math.MaxInt32,
@@ -73,31 +79,48 @@ func newPlan(ctx context.Context, tree *image.Tree, opts Options) (*extent.Map, 
 		return nil, err
 	}
 	p := &plan{
-		opts: opts, list: list, contents: make(map[*inventory.File]content),
+		opts: opts, list: list, compressor: compressorGzip, contents: make(map[*inventory.File]content),
 		refs: make([]reference, len(list.Files)), written: make([]bool, len(list.Files)),
 	}
 	if err := p.ids.collect(list); err != nil {
 		return nil, err
 	}
-	p.placeContents()
-	if err := p.writeDirectory(ctx, list.Root()); err != nil {
-		return nil, err
+	return p, p.checkWords()
+}
+
+// checkWords bounds what the descriptions of all blocks take.
+func (p *plan) checkWords() error {
+	var words int64
+	for _, f := range p.list.Contents() {
+		if words += ceilDiv(f.Bytes, int64(p.opts.BlockSize)); words > maxMetadata/wordSize {
+			return fmt.Errorf("%s: all files up to here have %d blocks, the limit is %d: %w", f.Path(), words, maxMetadata/wordSize, inventory.ErrTree)
+		}
 	}
-	return p.emit()
+	return nil
 }
 
 // placeContents leaves room for the superblock and places the content of all
 // files after it.
 func (p *plan) placeContents() {
 	p.out.Zero(superblockSize)
+	blockSize := int64(p.opts.BlockSize)
 	for _, f := range p.list.Contents() {
-		c := content{start: p.out.Size(), runs: storedRuns(f.Content, f.Bytes, int64(p.opts.BlockSize))}
-		if len(c.runs) == 0 {
-			c.start = 0
+		runs := storedRuns(f.Content, f.Bytes, blockSize)
+		c := content{words: storedWords(f.Bytes, blockSize, runs), holes: f.Bytes - storedSize(runs), fragment: noFragment}
+		if len(runs) > 0 {
+			c.start = p.out.Size()
 		}
-		appendStored(&p.out, f.Content, c.runs)
+		appendStored(&p.out, f.Content, runs)
 		p.contents[f] = c
 	}
+}
+
+// finish writes the metadata of files whose content was placed.
+func (p *plan) finish(ctx context.Context) (*extent.Map, error) {
+	if err := p.writeDirectory(ctx, p.list.Root()); err != nil {
+		return nil, err
+	}
+	return p.emit()
 }
 
 // writeDirectory writes the inodes of all that is below a directory, its
@@ -155,8 +178,10 @@ func (p *plan) emit() (*extent.Map, error) {
 	add(p.inodes.finish())
 	put(superDirTable, at)
 	add(p.dirs.finish())
-	put(superFragmentTable, at) // there are none
-	table, start := p.exportTable().finishIndexed(at)
+	table, start := p.fragments.finishIndexed(at)
+	put(superFragmentTable, start)
+	add(table)
+	table, start = p.exportTable().finishIndexed(at)
 	put(superExportTable, start)
 	add(table)
 	table, start = p.ids.table.finishIndexed(at)
@@ -191,15 +216,19 @@ func (p *plan) assemble(super, tables []byte) (*extent.Map, error) {
 func (p *plan) encodeSuperblock(b []byte) {
 	le := binary.LittleEndian
 	flags := uint16(flagStoredInodes | flagStoredData | flagStoredFragments | flagStoredXattrs | flagStoredIDs | flagNoFragments | flagExportable)
+	if p.compress != nil {
+		flags = flagExportable | flagStoredIDs
+	}
 	if p.xattrs.count == 0 {
 		flags |= flagNoXattrs
 		le.PutUint64(b[superXattrTable:], absent)
 	}
 	le.PutUint32(b[superMagic:], magic)
 	le.PutUint32(b[superInodes:], uint32(len(p.list.Files)))
+	le.PutUint32(b[superFragments:], p.fragmentCount)
 	le.PutUint32(b[superTime:], seconds(p.opts.Time))
 	le.PutUint32(b[superBlockSize:], uint32(p.opts.BlockSize))
-	le.PutUint16(b[superCompressor:], compressorGzip)
+	le.PutUint16(b[superCompressor:], p.compressor)
 	le.PutUint16(b[superBlockLog:], uint16(bits.Len(uint(p.opts.BlockSize))-1))
 	le.PutUint16(b[superFlags:], flags)
 	le.PutUint16(b[superIDs:], uint16(len(p.ids.index)))

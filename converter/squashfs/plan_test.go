@@ -23,7 +23,7 @@ import (
 
 // trees are those that squashfs can hold.
 var trees = convertertest.Trees{
-	Files: 25, FileSize: 1 << 20, Seconds: true, Crowds: true,
+	Files: 25, FileSize: 512 << 10, Seconds: true, Crowds: true,
 	Namespaces: []string{"security.", "trusted.", "user."},
 }
 
