@@ -1,6 +1,10 @@
-// Package fat32 plans FAT32 filesystems: EFI system partitions above all.
+// Package fat32 plans FAT32 filesystems, EFI system partitions above all, and
+// reads FAT12, FAT16 and FAT32.
 //
-// What enters: a tree of directories and regular files. What leaves: the extent
+// To read, [Open] takes the bytes of a filesystem and gives its files, whose
+// content is extents of those bytes.
+//
+// To plan, there enters a tree of directories and regular files. What leaves is the extent
 // map of a filesystem that holds it. The content of files is referenced, never
 // copied. Owners, permissions and extended attributes have no place on FAT and
 // are left out; a file with several names is stored once for each.
