@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cloudlets/cloudlets/converter/disk"
+	"github.com/cloudlets/cloudlets/converter/boot"
 	"github.com/cloudlets/cloudlets/image/tarball"
 )
 
@@ -73,7 +73,7 @@ func kitFromDir(dir string) (kit, error) {
 	}
 	defer root.Close()
 	k := kit{}
-	for _, p := range disk.KitPaths() {
+	for _, p := range boot.KitPaths() {
 		err := fs.WalkDir(root.FS(), p, func(name string, e fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
@@ -121,7 +121,7 @@ func kitFromTar(stream io.Reader) (kit, error) {
 }
 
 func isKitPath(name string) bool {
-	return slices.ContainsFunc(disk.KitPaths(), func(p string) bool {
+	return slices.ContainsFunc(boot.KitPaths(), func(p string) bool {
 		return name == p || strings.HasPrefix(name, p+"/")
 	})
 }

@@ -3,6 +3,7 @@ package disk
 import (
 	"fmt"
 
+	"github.com/cloudlets/cloudlets/converter/boot"
 	"github.com/cloudlets/cloudlets/converter/ext4"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
@@ -24,7 +25,7 @@ func PlanData(tree *image.Tree, o DataOptions) (*extent.Map, error) {
 	}
 	e := ext4.Options{
 		Size: o.Size, ReservedPercent: 1, Label: o.Label, Time: tree.Root.ModTime,
-		UUID: derive(o.Seed, o.Label+" filesystem"), HashSeed: derive(o.Seed, o.Label+" filesystem hash seed"),
+		UUID: boot.DeriveUUID(o.Seed, o.Label+" filesystem"), HashSeed: boot.DeriveUUID(o.Seed, o.Label+" filesystem hash seed"),
 	}
 	m, err := ext4.Plan(tree, e)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cloudlets/cloudlets/converter/boot"
 	"github.com/cloudlets/cloudlets/converter/ext4"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
@@ -36,26 +37,26 @@ func PlanFilesystem(tree *image.Tree, opts Options) (*extent.Map, Report, error)
 
 // PlanKernel returns the kernel that the disk of an image boots first.
 func PlanKernel(tree *image.Tree, opts Options) (*extent.Map, Report, error) {
-	return planBootFile(tree, opts, func(k kernel) (*image.Inode, error) { return k.image, nil })
+	return planBootFile(tree, opts, func(k boot.Kernel) (*image.Inode, error) { return k.Image, nil })
 }
 
 // PlanRamdisk returns the initrd of the kernel that PlanKernel returns.
 func PlanRamdisk(tree *image.Tree, opts Options) (*extent.Map, Report, error) {
-	return planBootFile(tree, opts, func(k kernel) (*image.Inode, error) {
-		if k.initrd == nil {
+	return planBootFile(tree, opts, func(k boot.Kernel) (*image.Inode, error) {
+		if k.Initrd == nil {
 			return nil, ErrNoRamdisk
 		}
-		return k.initrd, nil
+		return k.Initrd, nil
 	})
 }
 
-func planBootFile(tree *image.Tree, opts Options, choose func(kernel) (*image.Inode, error)) (*extent.Map, Report, error) {
+func planBootFile(tree *image.Tree, opts Options, choose func(boot.Kernel) (*image.Inode, error)) (*extent.Map, Report, error) {
 	p, err := newDirect(tree, opts)
 	if err != nil {
 		return nil, Report{}, err
 	}
 	if len(p.kernels) == 0 {
-		return nil, Report{}, ErrNoKernel
+		return nil, Report{}, boot.ErrNoKernel
 	}
 	file, err := choose(p.kernels[0])
 	if err != nil {
@@ -77,11 +78,11 @@ func newDirect(tree *image.Tree, opts Options) (*planner, error) {
 	}
 	p := &planner{opts: opts, ids: deriveIdentities(opts.Seed), tree: tree}
 	var err error
-	if p.kernels, err = findKernels(tree); err != nil && !errors.Is(err, ErrNoKernel) {
+	if p.kernels, err = boot.FindKernels(tree); err != nil && !errors.Is(err, boot.ErrNoKernel) {
 		return nil, err
 	}
-	if linked := linkedKernel(tree); linked != nil {
-		i := slices.IndexFunc(p.kernels, func(k kernel) bool { return k.image == linked.image })
+	if linked := boot.LinkedKernel(tree); linked != nil {
+		i := slices.IndexFunc(p.kernels, func(k boot.Kernel) bool { return k.Image == linked.Image })
 		if i > 0 {
 			p.kernels[0], p.kernels[i] = p.kernels[i], p.kernels[0]
 		}
@@ -94,11 +95,11 @@ func newDirect(tree *image.Tree, opts Options) (*planner, error) {
 // told the first virtio disk.
 func (p *planner) directReport() Report {
 	r := p.report()
-	root := "root=UUID=" + formatUUID(p.ids.filesystem)
-	if len(p.kernels) == 0 || p.kernels[0].initrd == nil {
+	root := "root=UUID=" + boot.FormatUUID(p.ids.filesystem)
+	if len(p.kernels) == 0 || p.kernels[0].Initrd == nil {
 		root = "root=/dev/vda"
 	}
-	r.CommandLine = strings.Join(slices.Concat([]string{root, "rw"}, consoleArgs, p.opts.KernelArgs), " ")
+	r.CommandLine = strings.Join(slices.Concat([]string{root, "rw"}, boot.ConsoleArgs(), p.opts.KernelArgs), " ")
 	return r
 }
 
@@ -106,11 +107,11 @@ func (p *planner) directReport() Report {
 // boots first, or else of the newest that it has modules for; "" if neither.
 func KernelVersion(tree *image.Tree) string {
 	if p, err := newDirect(tree, Options{Seed: "version"}); err == nil && len(p.kernels) > 0 {
-		return p.kernels[0].version
+		return p.kernels[0].Version
 	}
 	modules, err := tree.Resolve(modulesDir)
 	if err != nil || !modules.IsDir() || len(modules.Names()) == 0 {
 		return ""
 	}
-	return slices.MaxFunc(modules.Names(), compareVersions)
+	return slices.MaxFunc(modules.Names(), boot.CompareVersions)
 }

@@ -3,6 +3,8 @@ package disk
 import (
 	"regexp"
 	"testing"
+
+	"github.com/cloudlets/cloudlets/converter/boot"
 )
 
 func TestIdentitiesFollowFromTheSeed(t *testing.T) {
@@ -15,11 +17,11 @@ func TestIdentitiesFollowFromTheSeed(t *testing.T) {
 	for _, ids := range []identities{a, b} {
 		for _, id := range [][16]byte{ids.disk, ids.biosBoot, ids.esp, ids.root, ids.filesystem, ids.hashSeed} {
 			if seen[id] {
-				t.Errorf("%s is there twice", formatUUID(id))
+				t.Errorf("%s is there twice", boot.FormatUUID(id))
 			}
 			seen[id] = true
-			if !version8.MatchString(formatUUID(id)) {
-				t.Errorf("%s is not a UUID of version 8", formatUUID(id))
+			if !version8.MatchString(boot.FormatUUID(id)) {
+				t.Errorf("%s is not a UUID of version 8", boot.FormatUUID(id))
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cloudlets/cloudlets/converter/boot"
 	"github.com/cloudlets/cloudlets/converter/disk"
 )
 
@@ -15,7 +16,7 @@ func TestKitPathsNameAllThatIsUsed(t *testing.T) {
 		all := loader.with(biosGRUB(t)).with(files{"usr/bin/x": "no bootloader"})
 		kit := make(files)
 		for path, content := range all {
-			if slices.ContainsFunc(disk.KitPaths(), func(p string) bool { return path == p || strings.HasPrefix(path, p+"/") }) {
+			if slices.ContainsFunc(boot.KitPaths(), func(p string) bool { return path == p || strings.HasPrefix(path, p+"/") }) {
 				kit[path] = content
 			}
 		}

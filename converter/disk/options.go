@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/cloudlets/cloudlets/converter/boot"
 	"github.com/cloudlets/cloudlets/converter/grub"
 	"github.com/cloudlets/cloudlets/image"
 )
@@ -52,7 +53,7 @@ func (o Options) check() error {
 	if o.Seed == "" {
 		return errors.New("no seed for the disk's UUIDs: expected the image's digest")
 	}
-	return checkArgs(o.KernelArgs)
+	return boot.CheckArgs(o.KernelArgs)
 }
 
 // freeSpace returns how much the root filesystem has free at least.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
+	"github.com/cloudlets/cloudlets/converter/boot"
 	"github.com/cloudlets/cloudlets/converter/ext4"
 	"github.com/cloudlets/cloudlets/converter/fat32"
 	"github.com/cloudlets/cloudlets/converter/gpt"
@@ -24,7 +26,7 @@ const (
 // filesystem. open opens the blobs of the tree and of the boot kit; files of
 // bootloaders are read through it, and nothing else.
 //
-// It returns [ErrNoKernel] or [ErrNoBootloader] where there is nothing to boot,
+// It returns [boot.ErrNoKernel] or [boot.ErrNoBootloader] where there is nothing to boot,
 // and errors of the ext4, fat32 and gpt packages, wrapped. The tree is not
 // changed.
 func Plan(ctx context.Context, tree *image.Tree, open extent.Opener, opts Options) (*extent.Map, Report, error) {
@@ -41,10 +43,10 @@ func newPlan(ctx context.Context, tree *image.Tree, open extent.Opener, opts Opt
 	}
 	p := planner{opts: opts, ids: deriveIdentities(opts.Seed), tree: tree}
 	var err error
-	if p.kernels, err = findKernels(p.tree); err != nil {
+	if p.kernels, err = boot.FindKernels(p.tree); err != nil {
 		return nil, Report{}, err
 	}
-	if p.loaders, err = chooseBootloaders(ctx, open, opts.Kit, tree); err != nil {
+	if p.loaders, err = boot.ChooseBootloaders(ctx, open, opts.Kit, tree); err != nil {
 		return nil, Report{}, err
 	}
 	m, err := p.plan()
@@ -56,8 +58,8 @@ type planner struct {
 	opts    Options
 	ids     identities
 	tree    *image.Tree
-	kernels []kernel
-	loaders bootloaders
+	kernels []boot.Kernel
+	loaders boot.Bootloaders
 }
 
 func (p *planner) plan() (*extent.Map, error) {
@@ -95,7 +97,7 @@ func (p *planner) layout() gpt.Layout {
 
 // esp returns the EFI system partition.
 func (p *planner) esp() (*extent.Map, error) {
-	tree, err := espTree(p.loaders, p.menu())
+	tree, err := p.espTree()
 	if err != nil {
 		return nil, err
 	}
@@ -104,22 +106,24 @@ func (p *planner) esp() (*extent.Map, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.loaders.uefi != nil && p.loaders.uefi.grub == "" {
+	if p.loaders.HoldsKernels() {
 		size *= 2 // the system will want to put its next kernel there
 	}
 	opts.Size = max(defaultESPSize, alignUp(size))
 	return fat32.Plan(tree, opts)
 }
 
-// menu returns what is to be booted.
-func (p *planner) menu() bootMenu {
-	return bootMenu{
-		filesystem: formatUUID(p.ids.filesystem),
-		partition:  formatUUID(p.ids.root),
-		linked:     linkedKernel(p.tree),
-		kernels:    p.kernels,
-		args:       p.opts.KernelArgs,
+// espTree returns the files of the ESP.
+func (p *planner) espTree() (*image.Tree, error) {
+	files, menu, prefix := boot.NewFiles(), p.menu(), p.loaders.Prefix
+	if p.loaders.BIOS != nil || prefix != "" {
+		files.Text(boot.GRUBDir+"/grub.cfg", menu.GRUB(menuComment))
 	}
+	files.AddUEFI(p.loaders, menu)
+	if prefix != "" && !strings.EqualFold(prefix, boot.GRUBDir) {
+		files.Text(prefix+"/grub.cfg", redirect)
+	}
+	return files.Tree()
 }
 
 // root returns the root filesystem: as large as the rest of the disk where its
@@ -152,7 +156,7 @@ func (p *planner) rootOptions() ext4.Options {
 // addBIOS adds what a BIOS starts. It comes last because boot code names the
 // sectors of partitions.
 func (p *planner) addBIOS(layout *gpt.Layout) error {
-	if p.loaders.bios == nil {
+	if p.loaders.BIOS == nil {
 		return nil
 	}
 	spans, err := layout.Place()
@@ -160,8 +164,8 @@ func (p *planner) addBIOS(layout *gpt.Layout) error {
 		return err
 	}
 	lba := uint64(spans[biosBootNumber-1].FirstBlock())
-	core, err := grub.CoreImage(*p.loaders.bios, grub.Options{
-		Prefix:  fmt.Sprintf("(,gpt%d)%s", espNumber, grubDir),
+	core, err := grub.CoreImage(*p.loaders.BIOS, grub.Options{
+		Prefix:  fmt.Sprintf("(,gpt%d)%s", espNumber, boot.GRUBDir),
 		Modules: biosModules,
 		LBA:     lba,
 		Packer:  p.opts.Packer,
@@ -169,7 +173,7 @@ func (p *planner) addBIOS(layout *gpt.Layout) error {
 	if err != nil {
 		return err
 	}
-	if layout.BootCode, err = grub.BootSector(*p.loaders.bios, lba); err != nil {
+	if layout.BootCode, err = grub.BootSector(*p.loaders.BIOS, lba); err != nil {
 		return err
 	}
 	var b extent.Builder
@@ -179,15 +183,10 @@ func (p *planner) addBIOS(layout *gpt.Layout) error {
 }
 
 func (p *planner) report() Report {
-	r := Report{RootUUID: formatUUID(p.ids.filesystem)}
-	if p.loaders.uefi != nil {
-		r.UEFI = p.loaders.uefi.name
-	}
-	if p.loaders.bios != nil {
-		r.BIOS = biosLoader
-	}
+	r := Report{RootUUID: boot.FormatUUID(p.ids.filesystem)}
+	r.UEFI, r.BIOS = p.loaders.Names()
 	for _, k := range p.kernels {
-		r.Kernels = append(r.Kernels, k.version)
+		r.Kernels = append(r.Kernels, k.Version)
 	}
 	return r
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cloudlets/cloudlets/converter/boot"
 	"github.com/cloudlets/cloudlets/converter/convertertest"
 	"github.com/cloudlets/cloudlets/converter/disk"
 	"github.com/cloudlets/cloudlets/extent"
@@ -220,13 +221,13 @@ func TestNothingToBootIsAnErrorWithAWayOut(t *testing.T) {
 		want error
 		says []string
 	}{
-		{"no bootloader", rootfs(), disk.ErrNoBootloader,
+		{"no bootloader", rootfs(), boot.ErrNoBootloader,
 			[]string{"grub-efi-amd64-bin", "grub-pc-bin", "systemd-boot-efi", "cloudlets bootkit", "--bootkit"}},
-		{"half a bootloader", rootfs().with(files{"usr/lib/grub/i386-pc/kernel.img": "x"}), disk.ErrNoBootloader, nil},
-		{"no kernel", efi.with(files{"boot/config-6.1": "x"}), disk.ErrNoKernel, []string{"/boot/vmlinuz-*", "linux-image"}},
-		{"no /boot", efi, disk.ErrNoKernel, nil},
-		{"kernel is a dangling link", efi.with(files{"boot/vmlinuz-6.1": linkTo + "gone"}), disk.ErrNoKernel, nil},
-		{"kernel with an odd name", efi.with(files{"boot/vmlinuz-6.1 ' {": "x"}), disk.ErrNoKernel, nil},
+		{"half a bootloader", rootfs().with(files{"usr/lib/grub/i386-pc/kernel.img": "x"}), boot.ErrNoBootloader, nil},
+		{"no kernel", efi.with(files{"boot/config-6.1": "x"}), boot.ErrNoKernel, []string{"/boot/vmlinuz-*", "linux-image"}},
+		{"no /boot", efi, boot.ErrNoKernel, nil},
+		{"kernel is a dangling link", efi.with(files{"boot/vmlinuz-6.1": linkTo + "gone"}), boot.ErrNoKernel, nil},
+		{"kernel with an odd name", efi.with(files{"boot/vmlinuz-6.1 ' {": "x"}), boot.ErrNoKernel, nil},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,14 +1,14 @@
-package disk
+package boot
 
 import (
 	"cmp"
 	"strings"
 )
 
-// compareVersions orders kernel versions as people read them: runs of digits as
+// CompareVersions orders kernel versions as people read them: runs of digits as
 // numbers, everything else bytewise, and "~" before all, even the end, so that
 // 6.12~rc1 is older than 6.12 (as in Debian Policy, section 5.6.12).
-func compareVersions(a, b string) int {
+func CompareVersions(a, b string) int {
 	for a != "" || b != "" {
 		var textA, textB, numberA, numberB string
 		textA, a = cutRun(a, false)

@@ -1,4 +1,4 @@
-package disk
+package boot
 
 import (
 	"slices"
@@ -14,8 +14,8 @@ func TestVersionsAreOrderedAsPeopleReadThem(t *testing.T) {
 	}
 	for i, a := range ascending {
 		for j, b := range ascending {
-			if got, want := sign(compareVersions(a, b)), sign(i-j); got != want {
-				t.Errorf("compareVersions(%q, %q) = %d, want %d", a, b, got, want)
+			if got, want := sign(CompareVersions(a, b)), sign(i-j); got != want {
+				t.Errorf("CompareVersions(%q, %q) = %d, want %d", a, b, got, want)
 			}
 		}
 	}
@@ -25,12 +25,12 @@ func TestComparingVersionsIsAnOrder(t *testing.T) {
 	version := rapid.StringMatching(`[0-9a~.-]{0,8}`)
 	rapid.Check(t, func(t *rapid.T) {
 		a, b, c := version.Draw(t, "a"), version.Draw(t, "b"), version.Draw(t, "c")
-		if sign(compareVersions(a, b)) != -sign(compareVersions(b, a)) {
+		if sign(CompareVersions(a, b)) != -sign(CompareVersions(b, a)) {
 			t.Fatalf("%q and %q compare differently the other way round", a, b)
 		}
 		sorted := []string{a, b, c}
-		slices.SortFunc(sorted, compareVersions)
-		if compareVersions(sorted[0], sorted[2]) > 0 {
+		slices.SortFunc(sorted, CompareVersions)
+		if CompareVersions(sorted[0], sorted[2]) > 0 {
 			t.Fatalf("%q: not transitive", sorted)
 		}
 	})

@@ -1,4 +1,4 @@
-package disk
+package boot
 
 import (
 	"context"
@@ -17,19 +17,6 @@ var ErrNoBootloader = errors.New("neither the image nor a boot kit holds a bootl
 	"either install one in the image's root filesystem and push it again " +
 	"(on Debian grub-efi-amd64-bin or systemd-boot-efi for UEFI, grub-pc-bin for BIOS), " +
 	"or make a boot kit with `cloudlets bootkit` and render with --bootkit")
-
-// biosLoader is the name of the only bootloader for BIOS, in reports.
-const biosLoader = "GRUB"
-
-// biosModules are built into GRUB's core image: all that its menu needs, as the
-// disk has no other place to load modules from, and some to repair a boot by
-// hand on the console.
-var biosModules = []string{
-	"biosdisk", "part_gpt", "fat", "ext2", "search", "search_fs_uuid",
-	"normal", "configfile", "test", "linux", "gzio",
-	"serial", "terminal", "echo",
-	"ls", "cat", "halt", "reboot", "minicmd",
-}
 
 // uefiLoader says where the files of a bootloader for 64-bit UEFI are found and
 // how it is set up.
@@ -71,19 +58,41 @@ var uefiLoaders = []uefiLoader{
 	{name: "systemd-boot", files: []bootFile{{from: systemdBoot, to: fallbackName}}},
 }
 
-// bootloaders are those chosen for a disk.
-type bootloaders struct {
-	uefi     *uefiLoader // nil: the disk does not boot with UEFI
-	uefiTree *image.Tree // where its files are
-	// uefiPrefix is the directory on the ESP where a GRUB looks for grub.cfg.
-	uefiPrefix string
+// Bootloaders are those chosen for an output.
+type Bootloaders struct {
+	// Prefix is the directory on the ESP where a GRUB for UEFI looks for
+	// grub.cfg. Empty: there is no GRUB for UEFI.
+	Prefix string
+	// BIOS is the GRUB for BIOS; nil: the output does not boot with it.
+	BIOS *grub.Kit
 
-	bios *grub.Kit // nil: the disk does not boot with a BIOS
+	uefi     *uefiLoader // nil: the output does not boot with UEFI
+	uefiTree *image.Tree // where its files are
 }
 
-// chooseBootloaders looks for bootloaders in the trees, in order.
-func chooseBootloaders(ctx context.Context, open extent.Opener, trees ...*image.Tree) (bootloaders, error) {
-	var chosen bootloaders
+// HasUEFI reports whether there is a bootloader for UEFI.
+func (b Bootloaders) HasUEFI() bool { return b.uefi != nil }
+
+// HoldsKernels reports whether the bootloader for UEFI reads no filesystem but
+// the ESP, so that kernels have to stand there.
+func (b Bootloaders) HoldsKernels() bool { return b.uefi != nil && b.uefi.grub == "" }
+
+// Names returns the names of the bootloaders for both firmwares, empty where
+// there is none.
+func (b Bootloaders) Names() (uefi, bios string) {
+	if b.uefi != nil {
+		uefi = b.uefi.name
+	}
+	if b.BIOS != nil {
+		bios = "GRUB"
+	}
+	return uefi, bios
+}
+
+// ChooseBootloaders looks for bootloaders in the trees, in order. A tree may be
+// nil. It returns [ErrNoBootloader] where it finds none at all.
+func ChooseBootloaders(ctx context.Context, open extent.Opener, trees ...*image.Tree) (Bootloaders, error) {
+	var chosen Bootloaders
 	for _, tree := range trees {
 		if tree == nil {
 			continue
@@ -91,21 +100,21 @@ func chooseBootloaders(ctx context.Context, open extent.Opener, trees ...*image.
 		if chosen.uefi == nil {
 			chosen.uefi, chosen.uefiTree = findUEFI(tree), tree
 		}
-		if chosen.bios == nil {
+		if chosen.BIOS == nil {
 			kit, err := grub.FindKit(tree, func(n *image.Inode) ([]byte, error) { return readInode(ctx, open, n) })
 			if err == nil {
-				chosen.bios = &kit
+				chosen.BIOS = &kit
 			}
 		}
 	}
-	if chosen.uefi == nil && chosen.bios == nil {
-		return bootloaders{}, ErrNoBootloader
+	if chosen.uefi == nil && chosen.BIOS == nil {
+		return Bootloaders{}, ErrNoBootloader
 	}
 	if chosen.uefi == nil || chosen.uefi.grub == "" {
 		return chosen, nil
 	}
 	var err error
-	chosen.uefiPrefix, err = uefiPrefix(ctx, open, chosen.uefiTree, chosen.uefi.grub)
+	chosen.Prefix, err = uefiPrefix(ctx, open, chosen.uefiTree, chosen.uefi.grub)
 	return chosen, err
 }
 

@@ -1,4 +1,4 @@
-package disk
+package boot
 
 import (
 	"errors"
@@ -13,22 +13,22 @@ import (
 var ErrNoKernel = errors.New("the image has no kernel (no /boot/vmlinuz-*): " +
 	"install one in its root filesystem, on Debian linux-image-cloud-amd64, and push it again")
 
-// kernel is a Linux kernel of the rootfs and, if it has one, its initrd. Paths
+// Kernel is a Linux kernel of the rootfs and, if it has one, its initrd. Paths
 // are absolute and without symbolic links before the last part.
-type kernel struct {
-	version    string // empty for what the image links to
-	path       string
-	initrdPath string // empty without one
-	image      *image.Inode
-	initrd     *image.Inode // nil without one
+type Kernel struct {
+	Version    string // empty for what the image links to
+	Path       string
+	InitrdPath string // empty without one
+	Image      *image.Inode
+	Initrd     *image.Inode // nil without one
 }
 
 // title is what menus call the kernel.
-func (k kernel) title() string {
-	if k.version == "" {
+func (k Kernel) title() string {
+	if k.Version == "" {
 		return "Linux"
 	}
-	return "Linux " + k.version
+	return "Linux " + k.Version
 }
 
 const (
@@ -44,27 +44,27 @@ var initrdNames = []string{"initrd.img-%s", "initramfs-%s.img", "initrd-%s"}
 // boot by default and its initrd: Debian, Ubuntu.
 var kernelLinks = [][2]string{{"/vmlinuz", "/initrd.img"}, {"/boot/vmlinuz", "/boot/initrd.img"}}
 
-// findKernels returns the kernels in /boot, the newest version first. Versions
+// FindKernels returns the kernels in /boot, the newest version first. Versions
 // with characters that menus would have to quote are passed over.
-func findKernels(tree *image.Tree) ([]kernel, error) {
+func FindKernels(tree *image.Tree) ([]Kernel, error) {
 	boot, err := tree.Resolve(bootDir)
 	if err != nil {
 		return nil, ErrNoKernel
 	}
-	var kernels []kernel
+	var kernels []Kernel
 	for _, name := range boot.Names() {
 		version, ok := strings.CutPrefix(name, kernelPrefix)
 		if !ok || !plainVersion(version) {
 			continue
 		}
-		k := kernel{version: version, path: bootDir + "/" + name}
-		if k.image = regular(tree, k.path); k.image == nil {
+		k := Kernel{Version: version, Path: bootDir + "/" + name}
+		if k.Image = regular(tree, k.Path); k.Image == nil {
 			continue
 		}
 		for _, pattern := range initrdNames {
 			path := bootDir + "/" + fmt.Sprintf(pattern, version)
-			if k.initrd = regular(tree, path); k.initrd != nil {
-				k.initrdPath = path
+			if k.Initrd = regular(tree, path); k.Initrd != nil {
+				k.InitrdPath = path
 				break
 			}
 		}
@@ -73,17 +73,17 @@ func findKernels(tree *image.Tree) ([]kernel, error) {
 	if len(kernels) == 0 {
 		return nil, ErrNoKernel
 	}
-	slices.SortFunc(kernels, func(a, b kernel) int { return compareVersions(b.version, a.version) })
+	slices.SortFunc(kernels, func(a, b Kernel) int { return CompareVersions(b.Version, a.Version) })
 	return kernels, nil
 }
 
-// linkedKernel returns the kernel that the image itself links to, or nil. Its
+// LinkedKernel returns the kernel that the image itself links to, or nil. Its
 // package manager moves the link, so a menu entry that follows it outlives
 // upgrades.
-func linkedKernel(tree *image.Tree) *kernel {
+func LinkedKernel(tree *image.Tree) *Kernel {
 	for _, link := range kernelLinks {
-		k := kernel{path: link[0], initrdPath: link[1], image: regular(tree, link[0]), initrd: regular(tree, link[1])}
-		if k.image != nil && k.initrd != nil {
+		k := Kernel{Path: link[0], InitrdPath: link[1], Image: regular(tree, link[0]), Initrd: regular(tree, link[1])}
+		if k.Image != nil && k.Initrd != nil {
 			return &k
 		}
 	}
