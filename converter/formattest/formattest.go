@@ -287,9 +287,13 @@ func (memory) Close() error { return nil }
 
 // Fuzz has Open read mutations of files: it must give an error of one of the two
 // kinds, or a disk whose extents lie within the file and can be read or give
-// errors.
-func (f Format) Fuzz(fz *testing.F) {
-	if f.writes() {
+// errors. It starts from seeds, or from what Write writes if none are given;
+// small ones are found out more about.
+func (f Format) Fuzz(fz *testing.F, seeds ...[]byte) {
+	for _, seed := range seeds {
+		fz.Add(seed)
+	}
+	if f.writes() && len(seeds) == 0 {
 		all, blobs := disks(fz)
 		for _, name := range []string{"zeros", "one sector", "a partial grain"} {
 			fz.Add(convertertest.Bytes(fz, f.write(fz, all[name], blobs), blobs))

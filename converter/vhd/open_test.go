@@ -320,3 +320,10 @@ func TestOpenBoundsTheMemoryOfFragments(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestOpenReadsSmallBlocks(t *testing.T) {
+	want := append(bytes.Repeat([]byte("data"), sectorSize/4), make([]byte, sectorSize)...)
+	if got := format(Options{}).OpenBytes(t, smallFile()); !bytes.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}

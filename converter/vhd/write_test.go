@@ -214,13 +214,14 @@ func BenchmarkWrite(b *testing.B) {
 // and of the footers at its start and its end.
 func reseal(file []byte) {
 	be := binary.BigEndian
-	last := file[len(file)-footerSize:]
-	for _, f := range [][]byte{file[:footerSize], last} {
-		if isFooter(f) {
+	for _, at := range []int{0, len(file) - footerSize} {
+		if at >= 0 && len(file) >= footerSize && isFooter(file[at:]) {
+			f := file[at : at+footerSize]
 			be.PutUint32(f[footerChecksum:], checksum(f, footerChecksum))
 		}
 	}
-	if h := file[footerSize:]; string(h[:8]) == headerCookie {
-		be.PutUint32(h[headerChecksum:], checksum(h[:headerSize], headerChecksum))
+	if len(file) >= footerSize+headerSize && string(file[footerSize:footerSize+8]) == headerCookie {
+		h := file[footerSize : footerSize+headerSize]
+		be.PutUint32(h[headerChecksum:], checksum(h, headerChecksum))
 	}
 }
