@@ -58,7 +58,7 @@ func mkfs(t testing.TB, kib int, args ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	convertertest.Run(t, "mcopy", append(append([]string{"-s", "-m", "-i", path, filepath.Join(files, ".hidden")}, all...), "::")...)
+	convertertest.Run(t, "mcopy", append(append([]string{"-s", "-m", "-i", path}, all...), "::")...)
 	convertertest.Run(t, "mattrib", "+r", "-i", path, "::LOADER.BIN")
 	return path
 }
