@@ -5,8 +5,8 @@
 // For writers: [Runs] lists the grains of a disk that hold data, and a [Table]
 // appends numbers to a map. For readers: a [File] reads foreign bytes within
 // bounds, [Ranges] finds parts of a file that are used twice, [Units] is the
-// content of parts that are compressed one by one, and a [Disk] is what every
-// reader returns; a [Filesystem] is what readers of filesystems return.
+// content of parts that are compressed one by one, a [Layout] collects where the
+// grains of a disk stand, and a [Disk] is what every reader returns; a [Filesystem] is what readers of filesystems return.
 //
 // For both: a parent is what a file leaves content to, and its digest is the only
 // name it goes by: [FindParent], [Parent], [Base]. [UUID] makes the identities

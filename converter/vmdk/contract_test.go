@@ -1,8 +1,10 @@
 package vmdk
 
 import (
+	"context"
 	"testing"
 
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/formattest"
 	"github.com/cloudlets/cloudlets/extent"
 )
@@ -21,3 +23,22 @@ var sparse = formattest.Format{
 }
 
 func TestContract(t *testing.T) { formattest.Run(t, sparse) }
+
+func TestStreamOptimizedKeepsTheContract(t *testing.T) {
+	tests := map[string]func(context.Context, *extent.Map, extent.Opener, container.Spool) (*extent.Map, error){
+		"stored": func(ctx context.Context, disk *extent.Map, open extent.Opener, _ container.Spool) (*extent.Map, error) {
+			return WriteStored(ctx, disk, open, Options{})
+		},
+		"compressed": func(ctx context.Context, disk *extent.Map, open extent.Opener, spool container.Spool) (*extent.Map, error) {
+			return WriteCompressed(ctx, disk, open, spool, Options{})
+		},
+	}
+	for name, write := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := sparse
+			f.Variants, f.Write = nil, nil
+			f.WriteWith = write
+			formattest.Run(t, f)
+		})
+	}
+}

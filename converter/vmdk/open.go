@@ -63,22 +63,5 @@ func openHosted(f container.File, source extent.Digest) (*container.Disk, error)
 	return openSparse(f, h, source)
 }
 
-// openSparse reads the grains of a sparse extent.
-func openSparse(f container.File, h header, source extent.Digest) (*container.Disk, error) {
-	r, err := newReader(f, h)
-	if err != nil {
-		return nil, err
-	}
-	if h.directoryAt == directoryAtEnd {
-		err = r.readStream()
-	} else {
-		err = r.readDirectory(h.directoryAt)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return r.disk(source)
-}
-
 // howToJoin says what to do with a disk that is not all in one file.
 const howToJoin = "make one file of the disk first: qemu-img convert -O vmdk DESCRIPTOR.vmdk OUT.vmdk"

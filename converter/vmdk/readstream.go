@@ -27,16 +27,18 @@ func (r *reader) readStream() error {
 		footer.flags != r.flags || footer.compression != r.compression {
 		return fmt.Errorf("%w: its footer and its header describe two disks", container.ErrFormat)
 	}
-	r.used.Add("footer", r.file.Size-footerSectors*sectorSize, footerSectors*sectorSize)
+	if err := r.Use("footer", uint64(r.File.Size)-footerSectors*sectorSize, footerSectors*sectorSize); err != nil {
+		return err
+	}
 	return r.readDirectory(footer.directoryAt)
 }
 
 // readFooter reads the last sectors. ok says whether there is a footer.
 func (r *reader) readFooter() (footer header, ok bool, err error) {
-	if r.file.Size < footerSectors*sectorSize {
+	if r.File.Size < footerSectors*sectorSize {
 		return footer, false, nil
 	}
-	p, err := r.file.Bytes("footer", uint64(r.file.Size)-footerSectors*sectorSize, footerSectors*sectorSize)
+	p, err := r.File.Bytes("footer", uint64(r.File.Size)-footerSectors*sectorSize, footerSectors*sectorSize)
 	if err != nil {
 		return footer, false, err
 	}
@@ -65,7 +67,7 @@ func (m marker) is(kind uint32) bool { return m.size == 0 && m.kind == kind }
 // readMarkers walks over all that follows the header.
 func (r *reader) readMarkers() error {
 	for off := int64(r.overhead) * sectorSize; ; {
-		p, err := r.file.Bytes("marker", uint64(off), markerHeaderSize)
+		p, err := r.File.Bytes("marker", uint64(off), markerHeaderSize)
 		if err != nil {
 			return fmt.Errorf("it has no end-of-stream marker; fetch the whole file: %w", err)
 		}
@@ -88,15 +90,15 @@ func (r *reader) readMarker(m marker, off int64) (n int64, err error) {
 		if m.value%r.grain != 0 || m.value >= r.capacity {
 			return 0, fmt.Errorf("%w: a grain for sector %d of a disk of %d", container.ErrFormat, m.value, r.capacity)
 		}
-		return grainHeaderSize + int64(m.size), r.addStored(int64(m.value)*sectorSize, off+grainHeaderSize, m.size)
+		return grainHeaderSize + int64(m.size), r.AddPacked(int64(m.value/r.grain), uint64(off)+grainHeaderSize, int64(m.size))
 	}
 	if m.kind != markerTable && m.kind != markerDirectory && m.kind != markerFooter {
 		return 0, fmt.Errorf("%w: of unknown type %d", container.ErrFormat, m.kind)
 	}
-	if err := r.file.Contains("metadata", uint64(off), sectorSize); err != nil {
+	if err := r.File.Contains("metadata", uint64(off), sectorSize); err != nil {
 		return 0, err
 	}
-	if m.value > uint64(r.file.Size-off)/sectorSize-1 {
+	if m.value > uint64(r.File.Size-off)/sectorSize-1 {
 		return 0, fmt.Errorf("%w: %d sectors of metadata end outside the file", container.ErrFormat, m.value)
 	}
 	return (1 + int64(m.value)) * sectorSize, nil
