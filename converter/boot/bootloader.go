@@ -24,7 +24,13 @@ type uefiLoader struct {
 	name  string // in reports
 	files []bootFile
 	grub  string // which of the files is a GRUB; empty: it is a systemd-boot
+	// unified says that it starts unified kernel images: that which lies beside it
+	// under this name, or any if the name is anyKernel.
+	unified string
 }
+
+// anyKernel is the name of no file: systemd-boot looks for images by itself.
+const anyKernel = "*"
 
 // bootFile is a file copied by reference to EFI/BOOT on the ESP.
 type bootFile struct {
@@ -58,6 +64,21 @@ var uefiLoaders = []uefiLoader{
 	{name: "systemd-boot", files: []bootFile{{from: systemdBoot, to: fallbackName}}},
 }
 
+// unifiedLoaders start unified kernel images, the best first: one whose signature
+// chain may end in that of the image, one with a menu, and the image by itself.
+var unifiedLoaders = []uefiLoader{
+	{
+		name: "shim and unified kernel image",
+		files: []bootFile{
+			{from: shim, to: fallbackName},
+			{from: mokManager, to: "mmx64.efi", optional: true},
+		},
+		unified: shimsNextName,
+	},
+	{name: "systemd-boot and unified kernel image", files: []bootFile{{from: systemdBoot, to: fallbackName}}, unified: anyKernel},
+	{name: "unified kernel image", unified: fallbackName},
+}
+
 // Bootloaders are those chosen for an output.
 type Bootloaders struct {
 	// Prefix is the directory on the ESP where a GRUB for UEFI looks for
@@ -65,6 +86,8 @@ type Bootloaders struct {
 	Prefix string
 	// BIOS is the GRUB for BIOS; nil: the output does not boot with it.
 	BIOS *grub.Kit
+	// Unified are unified kernel images to put on the ESP, the default first.
+	Unified []UnifiedKernel
 
 	uefi     *uefiLoader // nil: the output does not boot with UEFI
 	uefiTree *image.Tree // where its files are
@@ -92,6 +115,15 @@ func (b Bootloaders) Names() (uefi, bios string) {
 // ChooseBootloaders looks for bootloaders in the trees, in order. A tree may be
 // nil. It returns [ErrNoBootloader] where it finds none at all.
 func ChooseBootloaders(ctx context.Context, open extent.Opener, trees ...*image.Tree) (Bootloaders, error) {
+	chosen, err := FindBootloaders(ctx, open, trees...)
+	if err == nil && chosen.uefi == nil && chosen.BIOS == nil {
+		err = ErrNoBootloader
+	}
+	return chosen, err
+}
+
+// FindBootloaders is [ChooseBootloaders] where there may be none.
+func FindBootloaders(ctx context.Context, open extent.Opener, trees ...*image.Tree) (Bootloaders, error) {
 	var chosen Bootloaders
 	for _, tree := range trees {
 		if tree == nil {
@@ -107,15 +139,32 @@ func ChooseBootloaders(ctx context.Context, open extent.Opener, trees ...*image.
 			}
 		}
 	}
-	if chosen.uefi == nil && chosen.BIOS == nil {
-		return Bootloaders{}, ErrNoBootloader
-	}
 	if chosen.uefi == nil || chosen.uefi.grub == "" {
 		return chosen, nil
 	}
 	var err error
 	chosen.Prefix, err = uefiPrefix(ctx, open, chosen.uefiTree, chosen.uefi.grub)
 	return chosen, err
+}
+
+// HasGRUB reports whether the bootloader for UEFI is a GRUB.
+func (b Bootloaders) HasGRUB() bool { return b.uefi != nil && b.uefi.grub != "" }
+
+// StartUnified makes UEFI start the unified kernel images, with what the trees have
+// for that. Images that are not signed gain nothing from a shim. A tree may be nil.
+func (b *Bootloaders) StartUnified(signed bool, trees ...*image.Tree) {
+	for i := range unifiedLoaders {
+		l := &unifiedLoaders[i]
+		if l.unified == shimsNextName && !signed {
+			continue
+		}
+		for _, tree := range trees {
+			if tree != nil && l.isIn(tree) {
+				b.uefi, b.uefiTree, b.Prefix = l, tree, ""
+				return
+			}
+		}
+	}
 }
 
 // findUEFI returns the first of the known bootloaders that is whole in the

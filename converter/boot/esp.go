@@ -10,10 +10,12 @@ const (
 	kernelsDir   = "/EFI/Linux" // a directory for each version below it
 	loaderKernel = "linux"
 	loaderInitrd = "initrd"
+
+	loaderConfigPath = "/loader/loader.conf"
 )
 
-// AddUEFI adds the bootloader for UEFI to the files of an ESP, and for
-// systemd-boot the menu. Bootloader, kernels and initrds are references to the
+// AddUEFI adds the bootloader for UEFI to the files of an ESP, for systemd-boot
+// the menu, and unified kernel images. Bootloader, kernels and initrds are references to the
 // same content as in the trees they come from. What a GRUB reads in
 // [Bootloaders.Prefix] is for the caller to add.
 func (f *Files) AddUEFI(b Bootloaders, menu Menu) {
@@ -25,7 +27,15 @@ func (f *Files) AddUEFI(b Bootloaders, menu Menu) {
 			f.Reference(fallbackDir+"/"+file.to, n)
 		}
 	}
-	if b.HoldsKernels() {
+	for _, u := range b.Unified {
+		f.Reference(kernelsDir+"/"+u.Name+efiSuffix, u.file)
+	}
+	switch {
+	case b.uefi.unified == anyKernel:
+		f.Text(loaderConfigPath, loaderConfig(b.Unified[0].Name+efiSuffix))
+	case b.uefi.unified != "":
+		f.Reference(fallbackDir+"/"+b.uefi.unified, b.Unified[0].file)
+	case b.HoldsKernels():
 		f.addSystemdBoot(menu)
 	}
 }
@@ -33,7 +43,7 @@ func (f *Files) AddUEFI(b Bootloaders, menu Menu) {
 // addSystemdBoot adds what systemd-boot needs. It reads no filesystem but the
 // ESP, so kernels and initrds stand there once more.
 func (f *Files) addSystemdBoot(menu Menu) {
-	f.Text("/loader/loader.conf", menu.loaderConfig())
+	f.Text(loaderConfigPath, loaderConfig(menu.defaultVersion()+".conf"))
 	for _, e := range menu.versions() {
 		dir := kernelsDir + "/" + e.Kernel.Version
 		f.Reference(dir+"/"+loaderKernel, e.Kernel.Image)

@@ -90,17 +90,21 @@ func (m Menu) versions() []Entry {
 	return slices.DeleteFunc(slices.Clone(m.Entries), func(e Entry) bool { return e.Kernel.Version == "" })
 }
 
-// loaderConfig returns systemd-boot's loader.conf (loader.conf(5)). The default
-// is the version of the first entry's kernel.
-func (m Menu) loaderConfig() string {
+// defaultVersion returns the version of the first entry's kernel.
+func (m Menu) defaultVersion() string {
 	versions := m.versions()
-	version := versions[0].Kernel.Version
 	for _, e := range versions {
 		if e.Kernel.Image == m.Entries[0].Kernel.Image {
-			version = e.Kernel.Version
+			return e.Kernel.Version
 		}
 	}
-	return fmt.Sprintf("timeout %d\ndefault %s.conf\n", menuTimeout, version)
+	return versions[0].Kernel.Version
+}
+
+// loaderConfig returns systemd-boot's loader.conf (loader.conf(5)), which starts
+// an entry.
+func loaderConfig(entry string) string {
+	return fmt.Sprintf("timeout %d\ndefault %s\n", menuTimeout, entry)
 }
 
 // loaderEntry returns the entry of a kernel that lies in dir on the ESP (UAPI

@@ -28,15 +28,23 @@ func bootableRootfs() files {
 
 func TestBIOSBootsToTheMenu(t *testing.T) {
 	p := mustPlan(t, bootableRootfs(), biosGRUB(t), disk.Options{})
-	waitForSerial(t, "-drive", "file="+p.write(t)+",format=raw,if=virtio,snapshot=on")
+	waitForSerial(t, marker, "-drive", "file="+p.write(t)+",format=raw,if=virtio,snapshot=on")
 }
 
 func TestUEFIBootsToTheMenu(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the firmware alone takes seconds")
 	}
-	const code, vars = "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"
-	content, err := os.ReadFile(vars)
+	p := mustPlan(t, bootableRootfs(), uefiGRUB(t), disk.Options{})
+	waitForSerial(t, marker, append(firmware(t, "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
+		"-drive", "file="+p.write(t)+",format=raw,if=virtio,snapshot=on")...)
+}
+
+// firmware returns QEMU's arguments for a firmware, with variables of its own.
+func firmware(t *testing.T, code, vars string) []string {
+	t.Helper()
+	const dir = "/usr/share/OVMF/"
+	content, err := os.ReadFile(dir + vars)
 	if err != nil {
 		t.Fatalf("this test needs the Debian package ovmf: %v", err)
 	}
@@ -44,16 +52,12 @@ func TestUEFIBootsToTheMenu(t *testing.T) {
 	if err := os.WriteFile(ownVars, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := mustPlan(t, bootableRootfs(), uefiGRUB(t), disk.Options{})
-	waitForSerial(t,
-		"-drive", "if=pflash,format=raw,readonly=on,file="+code,
-		"-drive", "if=pflash,format=raw,file="+ownVars,
-		"-drive", "file="+p.write(t)+",format=raw,if=virtio,snapshot=on")
+	return []string{"-drive", "if=pflash,format=raw,readonly=on,file=" + dir + code, "-drive", "if=pflash,format=raw,file=" + ownVars}
 }
 
-// waitForSerial starts QEMU with the drives and returns when the marker is on
-// the serial console.
-func waitForSerial(t *testing.T, drives ...string) {
+// waitForSerial starts QEMU with the drives and returns what the serial console
+// said when the marker is on it.
+func waitForSerial(t *testing.T, marker string, drives ...string) string {
 	t.Helper()
 	const tool = "qemu-system-x86_64"
 	convertertest.Need(t, tool, "qemu-system-x86")
@@ -80,6 +84,7 @@ func waitForSerial(t *testing.T, drives ...string) {
 	if !found {
 		t.Errorf("%q is not on the serial console; this is:\n%s", marker, seen.String())
 	}
+	return seen.String()
 }
 
 // checkGRUBScript has GRUB's own parser look at a grub.cfg.

@@ -3,7 +3,8 @@
 // What enters: the rootfs of an image, an opener for its blobs, and [Options].
 // What leaves: the extent map of a disk that boots with UEFI and with a BIOS,
 // as far as the bootloader files at hand allow, and a [Report] that says so.
-// Of the image's files only those of bootloaders are ever read. Nothing else is
+// Of the image's files only those of bootloaders, and headers of EFI programs, are
+// ever read. Nothing else is
 // consulted: the same input gives the same bytes on every machine.
 //
 // Every disk has the same layout, a GUID partition table with, aligned to 1 MiB:
@@ -24,6 +25,14 @@
 //     /EFI/debian, and finds a redirection there;
 //   - systemd-boot reads no ext4: it gets loader entries, and kernels and
 //     initrds as references to the same content as in the rootfs.
+//
+// An image whose kernels are unified kernel images boots those (UAPI Group, "Unified
+// Kernel Image"). Images that it has, in a directory of modules or where the ESP is
+// mounted, are copied to /EFI/Linux byte for byte, and started by its shim, its
+// systemd-boot or the firmware; beside a GRUB with kernels of its own they only
+// stand there. Where it has none but says layout=uki in kernel-install's
+// configuration and has systemd's stub, they are made, with kernels and initrds as
+// references. Those are not signed.
 //
 // The menu boots what the image links to as its kernel (/vmlinuz on Debian),
 // then every /boot/vmlinuz-*, the newest version first. The image's own

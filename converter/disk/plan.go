@@ -42,11 +42,7 @@ func newPlan(ctx context.Context, tree *image.Tree, open extent.Opener, opts Opt
 		return nil, Report{}, err
 	}
 	p := planner{opts: opts, ids: deriveIdentities(opts.Seed), tree: tree}
-	var err error
-	if p.kernels, err = boot.FindKernels(p.tree); err != nil {
-		return nil, Report{}, err
-	}
-	if p.loaders, err = boot.ChooseBootloaders(ctx, open, opts.Kit, tree); err != nil {
+	if err := p.find(ctx, open); err != nil {
 		return nil, Report{}, err
 	}
 	m, err := p.plan()
@@ -60,6 +56,54 @@ type planner struct {
 	tree    *image.Tree
 	kernels []boot.Kernel
 	loaders boot.Bootloaders
+}
+
+// find looks for kernels and for what starts them.
+func (p *planner) find(ctx context.Context, open extent.Opener) error {
+	unified, err := boot.FindUnified(ctx, open, p.tree)
+	if err != nil {
+		return fmt.Errorf("unified kernel images: %w", err)
+	}
+	p.kernels, err = boot.FindKernels(p.tree)
+	if err != nil && len(unified) == 0 {
+		return err
+	}
+	wanted, err := boot.WantsUnified(ctx, open, p.tree)
+	if err != nil {
+		return err
+	}
+	if len(unified) > 0 {
+		return p.findUnified(ctx, open, unified)
+	}
+	if !wanted {
+		p.loaders, err = boot.ChooseBootloaders(ctx, open, p.opts.Kit, p.tree)
+		return err
+	}
+	if unified, err = boot.MakeUnified(ctx, open, p.tree, p.menu()); err != nil {
+		return err
+	}
+	if p.loaders, err = boot.FindBootloaders(ctx, open, p.opts.Kit, p.tree); err != nil {
+		return err
+	}
+	p.loaders.Unified = unified
+	p.loaders.StartUnified(false, p.opts.Kit, p.tree)
+	return nil
+}
+
+// findUnified looks for what starts the unified kernel images of the image. A GRUB
+// goes on starting the kernels it knows.
+func (p *planner) findUnified(ctx context.Context, open extent.Opener, unified []boot.UnifiedKernel) (err error) {
+	if p.loaders, err = boot.FindBootloaders(ctx, open, p.opts.Kit, p.tree); err != nil {
+		return err
+	}
+	p.loaders.Unified = unified
+	if !p.loaders.HasGRUB() || len(p.kernels) == 0 {
+		p.loaders.StartUnified(true, p.opts.Kit, p.tree)
+	}
+	if len(p.kernels) == 0 {
+		p.loaders.BIOS = nil
+	}
+	return nil
 }
 
 func (p *planner) plan() (*extent.Map, error) {
@@ -187,6 +231,11 @@ func (p *planner) report() Report {
 	r.UEFI, r.BIOS = p.loaders.Names()
 	for _, k := range p.kernels {
 		r.Kernels = append(r.Kernels, k.Version)
+	}
+	if len(r.Kernels) == 0 {
+		for _, u := range p.loaders.Unified {
+			r.Kernels = append(r.Kernels, u.Name)
+		}
 	}
 	return r
 }
