@@ -18,7 +18,7 @@ import (
 
 // Version is part of every derivation key. It changes whenever the same
 // parameters would give other bytes than before.
-const Version = 2
+const Version = 3
 
 // Types of outputs: what is in the container.
 const (
