@@ -1,0 +1,44 @@
+package qed
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"github.com/cloudlets/cloudlets/converter/convertertest"
+	"github.com/cloudlets/cloudlets/extent"
+)
+
+func TestWriteRefusesALargerDisk(t *testing.T) {
+	for size, ok := range map[int64]bool{maxDisk: true, maxDisk + 1: false} {
+		var b extent.Builder
+		b.Zero(size)
+		disk, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Write(disk); (err == nil) != ok || err != nil && !errors.Is(err, ErrTooLarge) {
+			t.Errorf("a disk of %d bytes: %v", size, err)
+		}
+	}
+}
+
+// A guest must be able to write to the disk: that adds tables and clusters.
+func TestQEMUWritesToWhatIsWritten(t *testing.T) {
+	convertertest.Need(t, "qemu-io", "qemu-utils")
+	var b extent.Builder
+	b.Inline([]byte("boot"))
+	b.ZeroTo(10 << 30)
+	disk, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := Write(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "qed")
+	convertertest.WriteFile(t, file, nil, path)
+	convertertest.Run(t, "qemu-io", "-f", "qed", path, "-c", "write -P 7 0 1M", "-c", "write -P 8 5G 3M")
+	convertertest.Run(t, "qemu-img", "check", "-f", "qed", path)
+}
