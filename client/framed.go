@@ -16,6 +16,7 @@ import (
 
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/blobstore/frame"
+	"github.com/cloudlets/cloudlets/client/lazy"
 	"github.com/cloudlets/cloudlets/extent"
 )
 
@@ -63,6 +64,54 @@ func (r *Repository) openFramed(ctx context.Context, d ocispec.Descriptor) (*fra
 	}
 	l.Reader = frame.NewReader(storedFrames{l}, l.index, decoder)
 	return l, nil
+}
+
+// near returns the layer with its content kept in a cache.
+func (l *framedLayer) near(c *lazy.Cache) (*lazy.Layer, error) {
+	_, _, sum, _ := api.FrameIndexPosition(l.descriptor.Annotations)
+	n, err := c.Layer(extent.Digest(sum), l.index, l)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	size := int64(len(l.index.Encode()))
+	for i := range l.index.Len() {
+		stored, ok := l.fetched[l.index.At(i).Offset]
+		if !ok {
+			continue
+		}
+		if err := n.Put(i, stored); err != nil {
+			return nil, err
+		}
+		size += int64(len(stored))
+	}
+	clear(l.fetched)
+	c.Count(size)
+	return n, nil
+}
+
+// Frames sends frames of the layer: it is a [lazy.Source].
+func (l *framedLayer) Frames(ctx context.Context, wanted frame.Set, each func(i int, stored []byte) error) error {
+	body, err := l.repo.postWanted(ctx, l.descriptor, wanted)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	stored := make([]byte, frame.MaxContent+1024) // more than any frame takes
+	for i := range l.index.Len() {
+		if !wanted.Has(i) {
+			continue
+		}
+		p := stored[:l.index.At(i).Size]
+		if _, err := io.ReadFull(body, p); err != nil {
+			return fmt.Errorf("frame %d: %w", i, err)
+		}
+		if err := each(i, p); err != nil {
+			return err
+		}
+	}
+	return drain(body) // so that the connection is used again
 }
 
 // fetchHeaders asks for the index of a layer and the frames with headers.

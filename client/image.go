@@ -14,6 +14,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/client/lazy"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
 	"github.com/cloudlets/cloudlets/image/cloudlet"
@@ -108,6 +109,9 @@ type OpenOptions struct {
 	// piece. Otherwise only what is read is fetched, where the registry can do
 	// that.
 	Whole bool
+	// Near keeps what is fetched, and fetches it in batches; nil for what many
+	// small reads do not need. It must stay open as long as the image.
+	Near *lazy.Cache
 }
 
 // OpenImage opens an image by name: a directory; a tar, as it is or compressed

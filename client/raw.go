@@ -35,6 +35,8 @@ type Rendered struct {
 	converter.Output
 	Open   extent.Opener // gives what the files' maps refer to
 	Unused []string      // parts of the configuration without effect
+
+	images []*Image // that it is made of
 }
 
 // RenderHere renders the image on this machine.
@@ -53,10 +55,10 @@ func (i *Image) RenderHere(ctx context.Context, l Local) (r Rendered, err error)
 	if l.Disk.Seed, err = i.seed(ctx); err != nil {
 		return r, err
 	}
-	r.Open = i
+	r.Open, r.images = i, []*Image{i}
 	if l.Kit != nil {
 		l.Disk.Kit = l.Kit.Tree
-		r.Open = openers{i, l.Kit}
+		r.Open, r.images = openers{i, l.Kit}, []*Image{i, l.Kit}
 	}
 	l.Parameters.Manifest = l.Setup.Manifest
 	in := converter.Input{Tree: tree, Open: r.Open}

@@ -69,8 +69,13 @@ func (r *Repository) openLayers(ctx context.Context, i *Image, o OpenOptions) er
 func (r *Repository) openLayer(ctx context.Context, i *Image, d ocispec.Descriptor, diffID digest.Digest, o OpenOptions) (layerContent, error) {
 	if !o.Whole {
 		l, err := r.openFramed(ctx, d)
-		if err != nil || l != nil {
-			return l, err
+		switch {
+		case err != nil:
+			return nil, err
+		case l != nil && o.Near != nil:
+			return l.near(o.Near)
+		case l != nil:
+			return l, nil
 		}
 	}
 	spool, err := newSpool()

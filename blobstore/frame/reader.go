@@ -84,22 +84,30 @@ func (r *Reader) content(f Frame, space []byte) ([]byte, error) {
 	if _, err := r.blob.ReadAt(stored, f.Offset); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	if sha256.Sum256(stored) != f.Digest {
-		return nil, fmt.Errorf("%w: it does not have the SHA-256 %x", ErrCorrupt, f.Digest)
-	}
 	keep := int64(len(space)) < f.ContentSize
 	if keep {
 		space = make([]byte, f.ContentSize)
 	}
-	content, err := r.dec.zstd.DecodeAll(stored, space[:0:f.ContentSize])
+	content, err := r.dec.Decode(f, stored, space)
+	if err == nil && keep {
+		r.dec.recent.Add(f.Digest, content, f.ContentSize)
+	}
+	return content, err
+}
+
+// Decode returns what a stored frame holds, in space, which has room for
+// f.ContentSize bytes. The error wraps ErrCorrupt where the frame does not have
+// the digest, or its content not the size, that f says.
+func (d *Decoder) Decode(f Frame, stored, space []byte) ([]byte, error) {
+	if sha256.Sum256(stored) != f.Digest {
+		return nil, fmt.Errorf("%w: it does not have the SHA-256 %x", ErrCorrupt, f.Digest)
+	}
+	content, err := d.zstd.DecodeAll(stored, space[:0:f.ContentSize])
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	if int64(len(content)) != f.ContentSize {
 		return nil, fmt.Errorf("%w: it holds %d bytes of content, not %d", ErrCorrupt, len(content), f.ContentSize)
-	}
-	if keep {
-		r.dec.recent.Add(f.Digest, content, f.ContentSize)
 	}
 	return content, nil
 }

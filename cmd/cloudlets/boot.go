@@ -15,6 +15,7 @@ import (
 
 func newBoot(g *globals) *cobra.Command {
 	var flags bootFlags
+	var lazily lazyBoot
 	var machine qemu.Machine
 	var timeout time.Duration
 	cmd := &cobra.Command{
@@ -29,14 +30,26 @@ filesystem with the kernel, and perhaps the ramdisk, that --kernel and --ramdisk
 name. They are artifacts too.
 
 Changes to the disk are lost, unless it is kept with --disk: a file that exists
-is booted as it is, without asking the registry for anything.`,
+is booted as it is, without asking the registry for anything.
+
+With --lazy the disk is planned on this machine and served to QEMU over NBD: only
+the frames that the node reads are fetched. What it writes goes to an overlay, which
+is lost, too, unless it is kept with --overlay. See nbd serve for what is fetched
+and kept. How much was fetched is told at the end.`,
 		Example: `  cloudlets boot localhost:5000/golden/debian:12
   cloudlets boot localhost:5000/fs/debian:12 --kernel localhost:5000/kernels/debian:6.1 --ramdisk localhost:5000/ramdisks/debian:6.1
-  cloudlets boot localhost:5000/golden/debian@sha256:… --firmware uefi`,
+  cloudlets boot localhost:5000/golden/debian@sha256:… --firmware uefi
+  cloudlets boot --lazy registry.example.org/golden/debian@sha256:… --overlay node.qcow2`,
 		Args: exactly("REFERENCE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := machine.Check(); err != nil {
 				return usageError{err}
+			}
+			if err := lazily.check(cmd); err != nil {
+				return usageError{err}
+			}
+			if lazily.on {
+				return lazily.boot(g, cmd, args[0], &flags.renderFlags, machine, timeout)
 			}
 			repo, err := g.repository(cmd, args[0])
 			if err != nil {
@@ -57,6 +70,7 @@ is booted as it is, without asking the registry for anything.`,
 		},
 	}
 	flags.register(cmd)
+	lazily.register(cmd)
 	cmd.Flags().StringVar(&flags.kernel, "kernel", "", "reference of the kernel that a filesystem boots with")
 	cmd.Flags().StringVar(&flags.ramdisk, "ramdisk", "", "reference of the ramdisk that goes with --kernel")
 	f := cmd.Flags()
@@ -72,7 +86,10 @@ is booted as it is, without asking the registry for anything.`,
 
 // bootMachine boots a node on the terminal.
 func bootMachine(cmd *cobra.Command, m qemu.Machine, timeout time.Duration) error {
-	m.Stdin, m.Console = cmd.InOrStdin(), cmd.OutOrStdout()
+	m.Stdin = cmd.InOrStdin()
+	if m.Console == nil {
+		m.Console = cmd.OutOrStdout()
+	}
 	m.Notify = func(message string) { fmt.Fprintln(cmd.ErrOrStderr(), "cloudlets:", message) }
 	ctx := cmd.Context()
 	if timeout > 0 {

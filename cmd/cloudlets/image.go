@@ -16,17 +16,20 @@ const imageHelp = `IMAGE is a directory; a tar, as it is or compressed with gzip
 // openImage opens what a command was given for an image. whole says that all of
 // its content will be read.
 func openImage(g *globals, cmd *cobra.Command, name string, whole bool) (*client.Image, error) {
+	return openImageAs(g, cmd, name, client.OpenOptions{Whole: whole})
+}
+
+// openImageAs is openImage with options, but for standard input and warnings.
+func openImageAs(g *globals, cmd *cobra.Command, name string, o client.OpenOptions) (*client.Image, error) {
 	c, err := g.client(cmd)
 	if err != nil {
 		return nil, err
 	}
-	return c.OpenImage(cmd.Context(), name, client.OpenOptions{
-		Stdin: cmd.InOrStdin(),
-		Whole: whole,
-		Warn: func(path, what string) {
-			fmt.Fprintf(cmd.ErrOrStderr(), "warning: /%s: %s\n", path, what)
-		},
-	})
+	o.Stdin = cmd.InOrStdin()
+	o.Warn = func(path, what string) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: /%s: %s\n", path, what)
+	}
+	return c.OpenImage(cmd.Context(), name, o)
 }
 
 // withImage opens what a command was given for an image, uses it and closes it.

@@ -76,6 +76,8 @@ booted by digest.
 		newValidateArgs(g),
 		newRender(g),
 		newBoot(g),
+		newNBD(g),
+		newTrace(g),
 		newList(g),
 		newInspect(g),
 		newIndex(g),

@@ -53,9 +53,12 @@ var ovmf = [][2]string{
 
 // Machine is a node to boot.
 type Machine struct {
-	Disk     string // file
-	Format   string // of the file: a container format, such as "raw", "qcow2" or "vhd"
-	CD       bool   // attaches the file as a CD, to be read only
+	Disk   string // file
+	Format string // of the file: a container format, such as "raw", "qcow2" or "vhd"
+	CD     bool   // attaches the file as a CD, to be read only
+	// Below is the unix socket of an NBD server whose default export lies below
+	// Disk, which is a qcow2 file then; empty for none.
+	Below    string
 	Firmware string // BIOS or UEFI; empty is BIOS
 	Accel    string // empty is AccelAuto
 	Memory   int    // in MiB; 0 is 1024
@@ -202,6 +205,9 @@ func (m Machine) drive() string {
 	drive := "file=" + escape(m.Disk) + ",format=" + escape(format)
 	if m.CD {
 		return "media=cdrom,readonly=on," + drive
+	}
+	if m.Below != "" {
+		drive += ",backing.driver=raw,backing.file.driver=nbd,backing.file.server.type=unix,backing.file.server.path=" + escape(m.Below)
 	}
 	return "if=virtio," + drive
 }

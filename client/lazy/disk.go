@@ -1,0 +1,137 @@
+package lazy
+
+import (
+	"context"
+	"sync"
+
+	"github.com/cloudlets/cloudlets/extent"
+)
+
+const (
+	// firstWindow is how much is fetched ahead of a read that continues another,
+	// in bytes of the disk. It doubles with every further one.
+	firstWindow = 128 << 10
+	// sequences is how many sequential reads are followed at a time.
+	sequences = 8
+	// slack is how far behind the last read the next one of a sequence may begin,
+	// in bytes.
+	slack = 64 << 10
+)
+
+// Disk is a disk whose content is fetched when it is read. It is safe for
+// concurrent use.
+type Disk struct {
+	*extent.Reader
+	cache  *Cache
+	layers map[extent.Digest]*Layer // by the digest of the content
+	window int64
+
+	mu       sync.Mutex
+	follows  [sequences]sequence
+	oldest   int       // of follows
+	recorder *recorder // nil where nothing is recorded
+}
+
+// sequence is a read that goes on.
+type sequence struct {
+	end    int64 // of the last read
+	ahead  int64 // up to where the disk was fetched ahead
+	window int64
+}
+
+// NewDisk returns the disk of a map, whose content open opens. Content of the
+// layers is fetched when it is wanted; other content is at hand. Up to window bytes
+// are fetched ahead of sequential reads.
+func NewDisk(ctx context.Context, m *extent.Map, open extent.Opener, cache *Cache, layers map[extent.Digest]*Layer, window int64) *Disk {
+	return &Disk{Reader: extent.NewReader(ctx, m, open), cache: cache, layers: layers, window: window}
+}
+
+// Stats returns what the cache of the disk has fetched.
+func (d *Disk) Stats() Stats { return d.cache.fetch.counted() }
+
+// Fetch returns once the n bytes at off can be read without waiting, as far as
+// there is room for them. It is what reads of a guest come by.
+func (d *Disk) Fetch(ctx context.Context, off, n int64) error {
+	for step := d.cache.step(); n > step; n -= step {
+		if err := d.fetch(ctx, off, step); err != nil {
+			return err
+		}
+		off += step
+	}
+	return d.fetch(ctx, off, n)
+}
+
+func (d *Disk) fetch(ctx context.Context, off, n int64) error {
+	d.record(off, n)
+	wants := d.missing(nil, off, n)
+	start, end := d.follow(off, n)
+	if len(wants) == 0 {
+		d.fetchAhead(prioritySequence, start, end)
+		return nil
+	}
+	// What follows goes with what is missing, in one request.
+	return d.cache.fetch.wait(ctx, wants, d.missing(nil, start, end-start))
+}
+
+// missing appends the frames of a range of the disk that are not held.
+func (d *Disk) missing(wants []want, off, n int64) []want {
+	for _, e := range d.Map().Range(off, n) {
+		if e.Kind != extent.Source {
+			continue
+		}
+		if l := d.layers[e.Digest]; l != nil {
+			wants = l.missing(wants, e)
+		}
+	}
+	return wants
+}
+
+// fetchAhead has a range of the disk fetched.
+func (d *Disk) fetchAhead(p priority, start, end int64) {
+	if wants := d.missing(nil, start, end-start); len(wants) > 0 {
+		d.cache.fetch.prefetch(p, wants)
+	}
+}
+
+// Fill has all of the disk fetched, in the order of its plan, while nothing else
+// is waited for.
+func (d *Disk) Fill() { d.fetchAhead(priorityPlan, 0, d.Size()) }
+
+// follow returns the range that is to be fetched ahead of a read: an empty one
+// unless the read continues another, and gets near the end of what was fetched
+// ahead of that. It ends with the extent that is being read, that is with the
+// file: what is read after that is another matter.
+func (d *Disk) follow(off, n int64) (start, end int64) {
+	if d.window == 0 {
+		return 0, 0
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	read := off + n
+	for i := range d.follows {
+		s := &d.follows[i]
+		if off < s.end || off > s.end+slack || s.end == 0 {
+			continue
+		}
+		s.end = read
+		if s.ahead = max(s.ahead, read); s.ahead-read > s.window/2 {
+			return 0, 0
+		}
+		start, end = s.ahead, min(read+s.window, d.extentEnd(read-1))
+		s.ahead, s.window = max(s.ahead, end), min(2*s.window, d.window)
+		return start, max(start, end)
+	}
+	d.follows[d.oldest] = sequence{end: read, ahead: read, window: min(firstWindow, d.window)}
+	d.oldest = (d.oldest + 1) % sequences
+	return 0, 0
+}
+
+// extentEnd returns where the extent ends that holds the byte at off.
+func (d *Disk) extentEnd(off int64) int64 {
+	i := d.Map().Find(off)
+	if i == d.Map().Len() {
+		return d.Size()
+	}
+	start, e := d.Map().At(i)
+	return start + e.Length
+}

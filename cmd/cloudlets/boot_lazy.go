@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cloudlets/cloudlets/client/lazy"
+	"github.com/cloudlets/cloudlets/nbd"
+	"github.com/cloudlets/cloudlets/provider/qemu"
+)
+
+// lazyBoot are the flags of a boot that fetches what the node reads.
+type lazyBoot struct {
+	lazyFlags
+	setup   setupFlags
+	on      bool
+	overlay string
+}
+
+// lazyOnly are the flags that mean nothing without --lazy, and fileOnly those
+// that mean nothing with it.
+var (
+	lazyOnly = []string{"overlay", "cache", "cache-size", "readahead", "fill", "record", "trace", "manifest", "env"}
+	fileOnly = []string{"disk", "kernel", "ramdisk"}
+)
+
+func (l *lazyBoot) register(cmd *cobra.Command) {
+	l.lazyFlags.register(cmd)
+	l.setup.registerWithoutConfig(cmd)
+	cmd.Flags().BoolVar(&l.on, "lazy", false, "fetch only what the node reads, when it reads it")
+	cmd.Flags().StringVar(&l.overlay, "overlay", "", "file to keep in what a node writes that is booted with --lazy")
+}
+
+// check refuses flags that do not go together.
+func (l *lazyBoot) check(cmd *cobra.Command) error {
+	wrong, why := lazyOnly, "it goes with --lazy"
+	if l.on {
+		wrong, why = fileOnly, "it does not go with --lazy"
+	}
+	for _, name := range wrong {
+		if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
+			return fmt.Errorf("--%s: %s", name, why)
+		}
+	}
+	return nil
+}
+
+// boot boots an image over NBD.
+func (l *lazyBoot) boot(g *globals, cmd *cobra.Command, name string, flags *renderFlags, m qemu.Machine, timeout time.Duration) error {
+	dir, err := os.MkdirTemp("", "cloudlets-boot-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	return l.withDisk(g, cmd, name, flags, &l.setup, "raw", func(disk lazyDisk) error {
+		m.Disk, m.Format, m.Below = filepath.Join(dir, "overlay.qcow2"), "qcow2", filepath.Join(dir, "nbd.sock")
+		if l.overlay != "" {
+			m.Disk = l.overlay
+		}
+		if g.json {
+			m.Console = cmd.ErrOrStderr()
+		}
+		if err := qemu.Overlay(cmd.Context(), m.Disk, disk.Map()); err != nil {
+			return err
+		}
+		err := disk.serveWhile(cmd, m.Below, func() error { return bootMachine(cmd, m, timeout) })
+		return errors.Join(err, disk.tellFetched(g, cmd))
+	})
+}
+
+// serveWhile serves the disk on a unix socket while use runs.
+func (d lazyDisk) serveWhile(cmd *cobra.Command, socket string, use func() error) error {
+	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+	server := nbd.New(nbd.Config{Exports: nbd.Single{Export: d.export()}, Log: log})
+	listener, err := nbd.Listen(cmd.Context(), "unix:"+socket)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(cmd.Context()))
+	served := make(chan error, 1)
+	go func() { served <- serveNBD(ctx, server, func() error { return server.Serve(listener) }) }()
+	err = use()
+	cancel()
+	return errors.Join(err, <-served)
+}
+
+// fetched is what a lazy boot has fetched.
+type fetched struct {
+	Image string     `json:"image"`
+	Size  int64      `json:"size"` // of the image's layers, as stored
+	Fetch lazy.Stats `json:"fetched"`
+}
+
+// tellFetched says how much was fetched: the console has the standard output,
+// unless JSON is asked for.
+func (d lazyDisk) tellFetched(g *globals, cmd *cobra.Command) error {
+	result := fetched{Image: d.image.Descriptor.Digest.String(), Fetch: d.Stats()}
+	if d.image.Manifest != nil {
+		for _, l := range d.image.Manifest.Layers {
+			result.Size += l.Size
+		}
+	}
+	if !g.json {
+		fmt.Fprintf(cmd.ErrOrStderr(), "fetched %.1f MB of %.1f MB in %d requests\n",
+			float64(result.Fetch.Bytes)/1e6, float64(result.Size)/1e6, result.Fetch.Requests)
+		return nil
+	}
+	return g.print(cmd, result, func(io.Writer) {})
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// nbdServer is cloudlets nbd serve in a process of its own.
+type nbdServer struct {
+	uri  string
+	stop func() // ends it and waits
+}
+
+// serveDisk serves an image over NBD until the test ends.
+func serveDisk(t testing.TB, image string, options ...string) nbdServer {
+	t.Helper()
+	cmd := command(context.Background(), append([]string{"nbd", "serve", image}, options...)...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	uri, err := bufio.NewReader(stdout).ReadString('\n')
+	stopped := false
+	s := nbdServer{uri: strings.TrimSpace(uri), stop: func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("nbd serve: %v\n%s", err, stderr.String())
+		}
+	}}
+	if err != nil {
+		s.stop()
+		t.Fatalf("nbd serve has said nothing: %v", err)
+	}
+	t.Cleanup(s.stop)
+	return s
+}
+
+func socket(t testing.TB) string { return "unix:" + filepath.Join(t.TempDir(), "nbd.sock") }
+
+func TestAnImageIsServedOverNBD(t *testing.T) {
+	s, d := debianServer(t)
+	find(t, "qemu-img")
+	image := s.ref("golden/debian@" + d)
+	want := filepath.Join(t.TempDir(), "disk.raw")
+	ok(t, "raw", image, "--size", "2G", "-o", want)
+	cache := t.TempDir()
+	disk := serveDisk(t, image, "--size", "2G", "--listen", socket(t), "--cache", cache)
+	tool(t, "qemu-img", "compare", "-f", "raw", "-F", "raw", want, disk.uri)
+	cloudlets(t, "nbd", "serve", image, "--listen", socket(t), "--cache", cache).mustFail(t, exitFailed, "used by another process")
+	disk.stop()
+
+	// What is kept is there again, and another form of the disk needs no more.
+	again := serveDisk(t, image, "--size", "2G", "--listen", socket(t), "--cache", cache, "--format", "qcow2")
+	tool(t, "qemu-img", "compare", "-f", "raw", "-F", "qcow2", want, again.uri)
+}
+
+func TestNBDServesWhatIsNotInARegistryOfOurs(t *testing.T) {
+	find(t, "qemu-img")
+	tar := writeTar(t, bootableRootfs(t))
+	want := filepath.Join(t.TempDir(), "disk.raw")
+	ok(t, "raw", tar, "-o", want)
+	disk := serveDisk(t, tar, "--listen", "127.0.0.1:0")
+	tool(t, "qemu-img", "compare", "-f", "raw", "-F", "raw", want, disk.uri)
+}
+
+func TestTracesArePushedAndFound(t *testing.T) {
+	s, d := debianServer(t)
+	find(t, "qemu-io")
+	image := s.ref("golden/debian@" + d)
+	trace := filepath.Join(t.TempDir(), "boot.trace")
+	disk := serveDisk(t, image, "--listen", socket(t), "--record", trace)
+	tool(t, "qemu-io", "-r", "-f", "raw", "-c", "read 200M 30M", disk.uri)
+	disk.stop()
+	var recorded struct{ Ranges [][3]int64 }
+	if err := json.Unmarshal([]byte(mustRead(t, trace)), &recorded); err != nil || len(recorded.Ranges) == 0 {
+		t.Fatal(recorded, err)
+	}
+	artifact := strings.TrimSpace(ok(t, "trace", "push", trace, image))
+	if out := ok(t, "inspect", image); !strings.Contains(out, artifact) {
+		t.Errorf("the image does not show its trace %s:\n%s", artifact, out)
+	}
+	// A server that finds it fetches the content before anybody reads.
+	cache := t.TempDir()
+	serveDisk(t, image, "--listen", socket(t), "--cache", cache)
+	var want int64
+	for _, r := range recorded.Ranges {
+		want += r[2]
+	}
+	eventually(t, "the content of the trace is held", func() bool {
+		found, _ := filepath.Glob(filepath.Join(cache, "*.content"))
+		if len(found) != 1 {
+			return false
+		}
+		info, err := os.Stat(found[0])
+		return err == nil && info.Sys().(*syscall.Stat_t).Blocks*512 > want
+	})
+	fails(t, exitNotFound, nil, "trace", "push", trace, s.ref("golden/debian:none"))
+	mustFailTrace := mustWrite(t, filepath.Join(t.TempDir(), "bad.trace"), "{")
+	fails(t, exitFailed, []string{"not a valid boot trace"}, "trace", "push", mustFailTrace, image)
+}
+
+func TestDebianBootsLazily(t *testing.T) {
+	if testing.Short() {
+		t.Skip("boots a node")
+	}
+	s, d := debianServer(t)
+	find(t, "qemu-system-x86_64")
+	t.Parallel()
+	overlay := filepath.Join(t.TempDir(), "node.qcow2")
+	boot := bootArgs(s.ref("golden/debian@"+d), "--lazy", "--until", "login:", "--json", "--overlay", overlay)
+	r := cloudlets(t, boot...)
+	if r.code != 0 || !strings.Contains(r.stderr, "login:") {
+		t.Fatalf("exit code %d\n%s\n%s", r.code, r.stdout, r.stderr)
+	}
+	var told struct {
+		Size    int64
+		Fetched struct{ Bytes int64 }
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &told); err != nil {
+		t.Fatalf("%v in %q", err, r.stdout)
+	}
+	if told.Fetched.Bytes == 0 || told.Fetched.Bytes > told.Size/2 {
+		t.Errorf("fetched %d bytes of %d", told.Fetched.Bytes, told.Size)
+	}
+	tool(t, "qemu-img", "check", "-f", "qcow2", overlay)
+	cloudlets(t, append(boot, "--size", "9G")...).mustFail(t, exitFailed, "made for another disk")
+}
+
+func TestBootFlagsThatDoNotGoTogether(t *testing.T) {
+	fails(t, exitUsage, []string{"--overlay", "goes with --lazy"}, "boot", "localhost:1/a/b:1", "--overlay", "x")
+	fails(t, exitUsage, []string{"--disk", "does not go with --lazy"}, "boot", "localhost:1/a/b:1", "--lazy", "--disk", "x")
+}
