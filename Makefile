@@ -37,10 +37,14 @@ tools: ## what tests need: Debian packages, crane, regctl, versitygw
 	@test -x $(CACHE)/bin/regctl || GOBIN=$(CACHE)/bin go install $(REGCTL)
 	@test -x $(CACHE)/bin/versitygw || GOBIN=$(CACHE)/bin go install $(VERSITYGW)
 
-debian: $(CACHE)/debian.tar ## the Debian root filesystem that tests and benchmarks use
+debian: $(CACHE)/debian.tar $(CACHE)/debian-live.tar ## the Debian root filesystems that tests and benchmarks use
 
 $(CACHE)/debian.tar: | tools
 	scripts/debian-rootfs $@
+
+# The same system, able to boot from where it cannot write.
+$(CACHE)/debian-live.tar: | tools
+	scripts/debian-rootfs $@ --include=live-boot,live-boot-initramfs-tools
 
 # The same system before its security updates: the second version of a push.
 $(CACHE)/debian-old.tar: | tools

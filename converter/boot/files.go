@@ -31,10 +31,18 @@ func (f *Files) Tree() (*image.Tree, error) { return f.tree, f.err }
 
 // Text adds a generated file.
 func (f *Files) Text(path, content string) {
-	f.add(path, &image.Inode{
-		Mode: image.TypeRegular | 0o644, ModTime: fatEpoch,
-		Content: []extent.Extent{{Kind: extent.Inline, Length: int64(len(content)), Data: []byte(content)}},
-	})
+	n := &image.Inode{Mode: image.TypeRegular | 0o644, ModTime: fatEpoch}
+	n.SetContent([]byte(content))
+	f.add(path, n)
+}
+
+// Map adds a file with the content of a map.
+func (f *Files) Map(path string, m *extent.Map) {
+	n := &image.Inode{Mode: image.TypeRegular | 0o644, ModTime: fatEpoch}
+	for _, e := range m.All() {
+		n.Content = append(n.Content, e)
+	}
+	f.add(path, n)
 }
 
 // Reference adds a file with the content of n.

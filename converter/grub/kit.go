@@ -18,6 +18,7 @@ var ErrNoKit = errors.New("no GRUB for BIOS")
 const (
 	fileBoot       = "boot.img"
 	fileDiskboot   = "diskboot.img"
+	fileCDBoot     = "cdboot.img" // not in every kit: only CDs need it
 	fileDecompress = "lzma_decompress.img"
 	fileKernel     = "kernel.img"
 	fileModDep     = "moddep.lst"
