@@ -1,0 +1,16 @@
+package qcow
+
+import (
+	"testing"
+
+	"github.com/cloudlets/cloudlets/converter/formattest"
+)
+
+var format = formattest.Format{
+	QEMU:     "qcow",
+	Write:    Write,
+	Open:     Open,
+	Variants: [][]string{{}},
+}
+
+func TestContract(t *testing.T) { formattest.Run(t, format) }
