@@ -25,9 +25,10 @@ type Packed struct {
 
 // PackedGrain is one grain of a disk, compressed.
 type PackedGrain struct {
-	Number int64 // of the grain on the disk
-	Offset int64 // in the blob
-	Length int64 // of its compressed form in bytes; 0 where it is not in the blob
+	Number int64  // of the grain on the disk
+	Offset int64  // in the blob
+	Length int64  // of its compressed form in bytes; 0 where it is not in the blob
+	Sum    uint32 // of its content, where Packing.Sum is given
 }
 
 // Packing says how a disk is compressed.
@@ -43,6 +44,11 @@ type Packing struct {
 	// KeepLarge keeps grains too whose compressed form is no shorter than they
 	// are. Otherwise such a grain is listed with the length 0.
 	KeepLarge bool
+	// Exact cuts the last grain where the disk ends, instead of padding it.
+	Exact bool
+	// Sum returns a checksum of the content of a grain; nil is none. Formats with
+	// one of the whole disk put it together from these.
+	Sum func(content []byte) uint32
 }
 
 // batchBytes is how much of a disk is read and compressed at a time by one
@@ -73,6 +79,7 @@ type batch struct {
 type compressed struct {
 	number int64
 	form   []byte
+	sum    uint32
 }
 
 // write compresses batches at the same time and writes them in their order.
@@ -147,8 +154,11 @@ func (p Packing) compress(r *extent.Reader, compress Compress, b *batch) error {
 	if err := ReadFull(r, content[:held], off); err != nil {
 		return fmt.Errorf("read %d bytes of the disk at %d: %w", held, off, err)
 	}
+	if p.Exact {
+		content = content[:held]
+	}
 	for i := range b.run.Count {
-		grain := content[i*p.Grain : (i+1)*p.Grain]
+		grain := content[i*p.Grain : min((i+1)*p.Grain, int64(len(content)))]
 		if isZero(grain) {
 			continue
 		}
@@ -159,7 +169,11 @@ func (p Packing) compress(r *extent.Reader, compress Compress, b *batch) error {
 		if len(form) >= len(grain) && !p.KeepLarge {
 			form = nil
 		}
-		b.grains = append(b.grains, compressed{b.run.First + i, form})
+		g := compressed{number: b.run.First + i, form: form}
+		if p.Sum != nil {
+			g.sum = p.Sum(grain)
+		}
+		b.grains = append(b.grains, g)
 	}
 	return nil
 }
@@ -190,7 +204,7 @@ func (p Packing) collect(ctx context.Context, ordered <-chan *batch, packed *Pac
 // append writes a grain and notes where it stands.
 func (p Packing) append(out *counter, packed *Packed, g compressed) error {
 	if len(g.form) == 0 {
-		packed.Grains = append(packed.Grains, PackedGrain{Number: g.number})
+		packed.Grains = append(packed.Grains, PackedGrain{Number: g.number, Sum: g.sum})
 		return nil
 	}
 	var before []byte
@@ -198,7 +212,7 @@ func (p Packing) append(out *counter, packed *Packed, g compressed) error {
 	if p.Frame != nil {
 		before, alignment = p.Frame(g.number, len(g.form))
 	}
-	packed.Grains = append(packed.Grains, PackedGrain{Number: g.number, Offset: out.n, Length: int64(len(before) + len(g.form))})
+	packed.Grains = append(packed.Grains, PackedGrain{Number: g.number, Offset: out.n, Length: int64(len(before) + len(g.form)), Sum: g.sum})
 	after := -(out.n + int64(len(before)+len(g.form))) & (alignment - 1)
 	for _, part := range [][]byte{before, g.form, make([]byte, after)} {
 		if _, err := out.Write(part); err != nil {

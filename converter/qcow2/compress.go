@@ -71,13 +71,11 @@ func (l *layout) placePacked() error {
 // gives the entry of the next cluster that is not.
 func (l *layout) packedEntries(plain func() uint64, yield func(int64, uint64) bool) {
 	for _, g := range l.packed.Grains {
-		entry := uint64(0)
-		if g.Length == 0 {
-			entry = plain()
-		} else {
-			entry = l.packedEntry(g)
+		entry := plain
+		if g.Length > 0 {
+			entry = func() uint64 { return l.packedEntry(g) }
 		}
-		if !yield(g.Number, entry) {
+		if !yield(g.Number, entry()) {
 			return
 		}
 	}

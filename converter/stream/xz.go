@@ -1,0 +1,63 @@
+package stream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ulikunitz/xz"
+
+	"github.com/cloudlets/cloudlets/converter/container"
+	"github.com/cloudlets/cloudlets/extent"
+)
+
+// xzGrain is how much is compressed into a stream of its own, in bytes: the
+// window of xz -6.
+const xzGrain = 8 << 20
+
+// CompressXz returns the xz file of a disk, compressed on all cores: a stream
+// for every 8 MiB, one after the other ("The .xz File Format", section 2). It is
+// slow, and the smallest.
+func CompressXz(ctx context.Context, disk *extent.Map, open extent.Opener, spool container.Spool) (*extent.Map, error) {
+	packed, err := container.Pack(ctx, container.Packing{
+		Disk: disk, Open: open, Grain: xzGrain, Compressor: xzCompressor, KeepLarge: true, Exact: true,
+	}, spool)
+	if err != nil {
+		return nil, fmt.Errorf("write xz: %w", err)
+	}
+	grain, err := compressXz(nil, make([]byte, xzGrain))
+	if err != nil {
+		return nil, err
+	}
+	zero, err := keepZeros(ctx, spool, grain)
+	if err != nil {
+		return nil, err
+	}
+	var b extent.Builder
+	err = eachGrain(packed, disk.Size(), xzGrain, func(n int64) error {
+		for ; n > xzGrain; n -= xzGrain {
+			b.Source(zero.blob, 0, zero.size)
+		}
+		rest, err := compressXz(nil, make([]byte, n))
+		b.Inline(rest)
+		return err
+	}, func(g container.PackedGrain) { b.Source(packed.Blob, g.Offset, g.Length) })
+	if err != nil {
+		return nil, fmt.Errorf("write xz: %w", err)
+	}
+	return b.Build()
+}
+
+func xzCompressor() (container.Compress, error) { return compressXz, nil }
+
+func compressXz(dst, src []byte) ([]byte, error) {
+	out := bytes.NewBuffer(dst)
+	w, err := xz.WriterConfig{DictCap: xzGrain}.NewWriter(out)
+	if err != nil {
+		return nil, err
+	}
+	_, err = w.Write(src)
+	err = errors.Join(err, w.Close())
+	return out.Bytes(), err
+}
