@@ -14,10 +14,10 @@ import (
 // arch is the architecture that disks are made for.
 const arch = "amd64"
 
-// entrypointsOf returns the kinds of entry points that an output can start, the
-// first that the image has being taken.
-func (p Parameters) entrypointsOf() []string {
-	if p.Format == FormatTar {
+// entries returns the kinds of entry points that an output can start, the first
+// that the image has being taken.
+func (f Format) entries() []string {
+	if f.shell {
 		return []string{cloudlet.EntryChroot}
 	}
 	return []string{cloudlet.EntryKernel, cloudlet.EntryInit}
@@ -26,8 +26,8 @@ func (p Parameters) entrypointsOf() []string {
 // enter chooses the entry point of an output, sees to it that its requirements
 // are met, and returns the kernel arguments that it needs. An image that names no
 // entry points can have any.
-func enter(root *image.Tree, p Parameters) (args []string, err error) {
-	kind, err := p.chooseEntrypoint()
+func enter(root *image.Tree, f Format, p Parameters) (args []string, err error) {
+	kind, err := p.chooseEntrypoint(f)
 	if err != nil {
 		return nil, err
 	}
@@ -52,8 +52,8 @@ func enter(root *image.Tree, p Parameters) (args []string, err error) {
 	return args, nil
 }
 
-func (p Parameters) chooseEntrypoint() (string, error) {
-	can := p.entrypointsOf()
+func (p Parameters) chooseEntrypoint(f Format) (string, error) {
+	can := f.entries()
 	if p.Entrypoint != "" {
 		if !slices.Contains(can, p.Entrypoint) {
 			return "", fmt.Errorf("format %s cannot start the entry point %s: it starts %s", p.Format, p.Entrypoint, strings.Join(can, " or "))

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/cloudlets/cloudlets/converter/container"
-	"github.com/cloudlets/cloudlets/converter/qcow2"
 	"github.com/cloudlets/cloudlets/extent"
 )
 
@@ -34,8 +33,17 @@ type Format struct {
 	// Open reads the disk in a file of the format: see package container. It is
 	// nil where the format is only written.
 	Open func(r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error)
+	// Needs says what an image must have for the output to be of use; empty is
+	// what any output of its type needs.
+	Needs string
+	// Package is how the output stands in a registry.
+	Package Package
 
 	write writer
+	// files makes all files of an output; nil is one, by write.
+	files func(r *render) ([]File, error)
+	// shell says that a system is started from a shell, without a kernel.
+	shell bool
 }
 
 // writer makes the file of a format from what is in it.
@@ -53,7 +61,7 @@ func block() []string { return []string{TypeDisk, TypeFilesystem, TypePersistent
 
 // Formats returns all formats, sorted by name.
 func Formats() []Format {
-	formats := slices.Concat(containers(), archives())
+	formats := slices.Concat(containers(), streams(), archives(), providers())
 	slices.SortFunc(formats, func(a, b Format) int { return strings.Compare(a.Name, b.Name) })
 	return formats
 }
@@ -64,53 +72,6 @@ func whole(_ *render, content *extent.Map) (*extent.Map, error) { return content
 // planned is the writer of a format that is a pure function of its content.
 func planned(write func(content *extent.Map) (*extent.Map, error)) writer {
 	return func(_ *render, content *extent.Map) (*extent.Map, error) { return write(content) }
-}
-
-// containers are the formats that hold one disk.
-func containers() []Format {
-	qcow2Of := func(o qcow2.Options) func(*extent.Map) (*extent.Map, error) {
-		return func(m *extent.Map) (*extent.Map, error) { return qcow2.Write(m, o) }
-	}
-	compressed := func(name string, o qcow2.Options, c qcow2.Compression) Compression {
-		return Compression{name, func(r *render, m *extent.Map) (*extent.Map, error) {
-			return qcow2.WriteCompressed(r.ctx, m, r.Open, r.Spool, c, o)
-		}}
-	}
-	v2 := qcow2.Options{Version: 2}
-	return []Format{
-		{
-			Name: "raw", Description: "the disk as it is", Extension: ".raw",
-			Types: append(block(), TypeKernel, TypeRamdisk), write: whole, Open: openRaw,
-		},
-		{
-			Name: "qcow2", Description: "QEMU copy-on-write, version 3", Extension: ".qcow2",
-			Types: block(), write: planned(qcow2Of(qcow2.Options{})), Open: qcow2.Open,
-			Compressions: []Compression{compressed("zlib", qcow2.Options{}, qcow2.Zlib), compressed("zstd", qcow2.Options{}, qcow2.Zstd)},
-		},
-		{
-			Name: "qcow2-v2", Description: "QEMU copy-on-write, version 2 (compat=0.10)", Extension: ".qcow2",
-			Types: block(), write: planned(qcow2Of(v2)), Open: qcow2.Open,
-			Compressions: []Compression{compressed("zlib", v2, qcow2.Zlib)},
-		},
-	}
-}
-
-// openRaw reads a raw disk: all of it is the disk.
-func openRaw(_ io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error) {
-	var b extent.Builder
-	b.Source(source, 0, size)
-	m, err := b.Build()
-	return &container.Disk{Map: m}, err
-}
-
-// archives are the formats that hold files.
-func archives() []Format {
-	return []Format{
-		{
-			Name: FormatTar, Description: "the files of the root filesystem", Extension: ".tar",
-			Types: []string{TypeFilesystem}, write: whole,
-		},
-	}
 }
 
 // FindFormat returns the format of a name. The error wraps ErrFormat and names

@@ -10,7 +10,6 @@ import (
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/disk"
-	"github.com/cloudlets/cloudlets/converter/tar"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
 	"github.com/cloudlets/cloudlets/image/cloudlet"
@@ -102,9 +101,26 @@ type Input struct {
 type Output struct {
 	// Files are what a provider takes; the first is the one that the format is
 	// named after. There is at least one.
-	Files  []File
-	Report disk.Report
+	Files []File
+	// Package is how the files stand in the registry.
+	Package Package
+	Report  disk.Report
+	Notes   []string // what a person should know of the output
 }
+
+// Package is how the files of an output stand in a registry.
+type Package string
+
+// The packages that there are.
+const (
+	// PackageArtifact is an artifact manifest: each file a layer.
+	PackageArtifact Package = ""
+	// PackageImage is an OCI image: each file, a tar, a layer.
+	PackageImage Package = "image"
+	// PackageIndex is an index of artifacts with one file each, told apart by
+	// the annotation disktype.
+	PackageIndex Package = "index"
+)
 
 // File is one file of an output. Its map refers to what the input's tree does,
 // and to what was kept in the input's spool.
@@ -112,14 +128,21 @@ type File struct {
 	Name      string // "disk.qcow2"
 	MediaType string
 	Map       *extent.Map
+	// DiskType is what the annotation disktype says of the file in an index.
+	DiskType string
 }
 
 // render is a render under way.
 type render struct {
-	ctx context.Context
+	ctx    context.Context
+	format Format
 	Parameters
 	Input
-	report disk.Report
+
+	root, persistent *image.Tree // of the output
+	args             []string    // of the kernel, by the entry point
+	report           disk.Report
+	notes            []string // as in Output
 }
 
 // Render renders an image into a format.
@@ -127,74 +150,92 @@ func Render(ctx context.Context, in Input, p Parameters) (Output, error) {
 	if err := p.Check(); err != nil {
 		return Output{}, err
 	}
-	if p.Manifest == nil {
-		p.Manifest = &cloudlet.Manifest{}
-	}
-	r := &render{ctx: ctx, Parameters: p, Input: in}
-	content, err := r.content()
+	r, err := newRender(ctx, in, p)
 	if err != nil {
 		return Output{}, err
 	}
-	file, err := r.pack(content)
-	return Output{Files: []File{file}, Report: r.report}, err
+	files, err := r.files()
+	return Output{Files: files, Package: r.format.Package, Report: r.report, Notes: r.notes}, err
 }
 
-// content plans what is in the container.
-func (r *render) content() (*extent.Map, error) {
-	root, persistent, err := r.Mounts.apply(r.ctx, r.Tree, r.Open, r.Manifest)
+func newRender(ctx context.Context, in Input, p Parameters) (*render, error) {
+	if p.Manifest == nil {
+		p.Manifest = &cloudlet.Manifest{}
+	}
+	format, err := FindFormat(p.Format)
 	if err != nil {
 		return nil, err
 	}
-	if r.outputType() == TypePersistent {
-		return r.Mounts.plan(persistent, r.Disk.Seed)
-	}
-	args, err := enter(root, r.Parameters)
-	if err != nil {
+	r := &render{ctx: ctx, format: format, Parameters: p, Input: in}
+	if r.root, r.persistent, err = p.Mounts.apply(ctx, in.Tree, in.Open, p.Manifest); err != nil {
 		return nil, err
 	}
-	options := r.Disk
-	options.KernelArgs = slices.Concat(options.KernelArgs, args)
-	content, report, err := r.plan(root, options)
-	r.report = report
-	return content, err
+	if p.outputType() != TypePersistent {
+		r.args, err = enter(r.root, format, p)
+	}
+	return r, err
 }
 
-// plan plans the content of a root filesystem.
-func (r *render) plan(root *image.Tree, options disk.Options) (*extent.Map, disk.Report, error) {
-	if r.Format == FormatTar {
-		m, err := tar.Plan(r.ctx, root)
-		return m, disk.Report{}, err
+// files makes the files of the output.
+func (r *render) files() ([]File, error) {
+	if r.format.files != nil {
+		files, err := r.format.files(r)
+		if err != nil {
+			return nil, fmt.Errorf("render %s: %w", r.format.Name, err)
+		}
+		return files, nil
 	}
-	switch r.outputType() {
-	case TypeFilesystem:
-		return disk.PlanFilesystem(root, options)
-	case TypeKernel:
-		return disk.PlanKernel(root, options)
-	case TypeRamdisk:
-		return disk.PlanRamdisk(root, options)
-	}
-	return disk.Plan(r.ctx, root, r.Open, options)
+	file, err := r.file(r.outputType(), r.format.Name)
+	return []File{file}, err
 }
 
-// pack puts content into the container.
-func (r *render) pack(content *extent.Map) (File, error) {
-	format, err := FindFormat(r.Format)
+// file makes one file: what an output of a type is, in a container.
+func (r *render) file(outputType, format string) (File, error) {
+	content, err := r.content(outputType)
 	if err != nil {
 		return File{}, err
 	}
-	compression, err := format.Compression(r.Compress)
+	f, err := FindFormat(format)
+	if err != nil {
+		return File{}, err
+	}
+	return r.pack(content, outputType, f)
+}
+
+// pack puts content into a container.
+func (r *render) pack(content *extent.Map, outputType string, f Format) (File, error) {
+	compress := r.Compress
+	if f.Name != r.format.Name && len(f.Compressions) == 0 {
+		compress = "" // one of several files, which is never compressed
+	}
+	compression, err := f.Compression(compress)
 	if err != nil {
 		return File{}, err
 	}
 	m, err := compression.write(r, content)
 	if err != nil {
-		return File{}, fmt.Errorf("write %s: %w", format.Name, err)
+		return File{}, fmt.Errorf("write %s: %w", f.Name, err)
 	}
-	return File{
-		Name:      r.outputType() + format.Extension,
-		MediaType: api.ArtifactKind(r.outputType(), format.Name),
-		Map:       m,
-	}, nil
+	return File{Name: outputType + f.Extension, MediaType: api.ArtifactKind(outputType, f.Name), Map: m}, nil
+}
+
+// content plans what an output of a type is.
+func (r *render) content(outputType string) (m *extent.Map, err error) {
+	options := r.Disk
+	options.KernelArgs = slices.Concat(options.KernelArgs, r.args)
+	switch outputType {
+	case TypePersistent:
+		return r.Mounts.plan(r.persistent, r.Disk.Seed)
+	case TypeFilesystem:
+		m, r.report, err = disk.PlanFilesystem(r.root, options)
+	case TypeKernel:
+		m, r.report, err = disk.PlanKernel(r.root, options)
+	case TypeRamdisk:
+		m, r.report, err = disk.PlanRamdisk(r.root, options)
+	default:
+		m, r.report, err = disk.Plan(r.ctx, r.root, r.Open, options)
+	}
+	return m, err
 }
 
 // ArtifactType returns the artifact type of the derived artifact.

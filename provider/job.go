@@ -63,6 +63,7 @@ func (p planned) describe(bootsAlone bool) (boot, notes []string) {
 		}
 		boot = append(boot, f.firmware)
 	}
+	notes = append(notes, p.output.Notes...)
 	for _, part := range p.unused {
 		notes = append(notes, "the part "+part+" of the configuration has no effect: no template of the image uses it")
 	}

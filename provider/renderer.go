@@ -252,21 +252,37 @@ func (r *Renderer) State(ctx context.Context, repository string, key digest.Dige
 
 // filesOf tells of the files of a derived artifact.
 func (r *Renderer) filesOf(ctx context.Context, repository string, done api.Render) (files []api.RenderFile, err error) {
-	stored, err := r.meta.Manifest(ctx, repository, done.Artifact)
-	if err != nil {
-		return nil, err
-	}
-	var m ocispec.Manifest
-	if err := json.Unmarshal(stored.Raw, &m); err != nil {
-		return nil, fmt.Errorf("derived artifact %s: %w", done.Artifact, err)
-	}
-	for _, l := range m.Layers {
+	layers, err := r.layersOf(ctx, repository, done.Artifact)
+	for _, l := range layers {
 		name := l.Annotations[ocispec.AnnotationTitle]
 		files = append(files, api.RenderFile{
 			Name: name, MediaType: l.MediaType, Size: l.Size, Content: done.Content + "/" + name, Blob: l.Digest,
 		})
 	}
-	return files, nil
+	return files, err
+}
+
+// layersOf returns the layers of a manifest, or of those of an index.
+func (r *Renderer) layersOf(ctx context.Context, repository string, d digest.Digest) ([]ocispec.Descriptor, error) {
+	stored, err := r.meta.Manifest(ctx, repository, d)
+	if err != nil {
+		return nil, err
+	}
+	var m struct {
+		Manifests []ocispec.Descriptor `json:"manifests"`
+		Layers    []ocispec.Descriptor `json:"layers"`
+	}
+	if err := json.Unmarshal(stored.Raw, &m); err != nil {
+		return nil, fmt.Errorf("derived artifact %s: %w", d, err)
+	}
+	for _, child := range m.Manifests {
+		layers, err := r.layersOf(ctx, repository, child.Digest)
+		if err != nil {
+			return nil, err
+		}
+		m.Layers = append(m.Layers, layers...)
+	}
+	return m.Layers, nil
 }
 
 // run plans the output of a job, then stores and publishes it.
@@ -278,7 +294,7 @@ func (r *Renderer) run(ctx context.Context, j *job) {
 	}
 	r.sealing <- struct{}{}
 	defer func() { <-r.sealing }()
-	j.finish(r.publish(ctx, j, p.image))
+	j.finish(r.publish(ctx, j, p.image, p.output.Package))
 	if err := j.failure(); err != nil && ctx.Err() == nil {
 		r.log.Error("render failed", "repository", j.key.repository, "image", j.request.Image, "format", j.request.Format, "error", err)
 	}

@@ -106,3 +106,25 @@ func plainVersion(version string) bool {
 		return !alphanumeric && !strings.ContainsRune("._+~-", r)
 	})
 }
+
+// LinkedFirst returns kernels of a tree with the one that the image links to, if
+// there is one, moved to the front: the first is what boots by itself.
+func LinkedFirst(tree *image.Tree, kernels []Kernel) []Kernel {
+	linked := LinkedKernel(tree)
+	if linked == nil {
+		return kernels
+	}
+	if i := slices.IndexFunc(kernels, func(k Kernel) bool { return k.Image == linked.Image }); i > 0 {
+		kernels[0], kernels[i] = kernels[i], kernels[0]
+	}
+	return kernels
+}
+
+// FirstKernel returns the kernel of an image that boots by itself.
+func FirstKernel(tree *image.Tree) (Kernel, error) {
+	kernels, err := FindKernels(tree)
+	if err != nil {
+		return Kernel{}, err
+	}
+	return LinkedFirst(tree, kernels)[0], nil
+}

@@ -81,12 +81,7 @@ func newDirect(tree *image.Tree, opts Options) (*planner, error) {
 	if p.kernels, err = boot.FindKernels(tree); err != nil && !errors.Is(err, boot.ErrNoKernel) {
 		return nil, err
 	}
-	if linked := boot.LinkedKernel(tree); linked != nil {
-		i := slices.IndexFunc(p.kernels, func(k boot.Kernel) bool { return k.Image == linked.Image })
-		if i > 0 {
-			p.kernels[0], p.kernels[i] = p.kernels[i], p.kernels[0]
-		}
-	}
+	p.kernels = boot.LinkedFirst(tree, p.kernels)
 	return p, nil
 }
 

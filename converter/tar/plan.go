@@ -82,6 +82,9 @@ func (p *plan) file(path string, n *image.Inode) error {
 	return p.tar.Pad(e.DataSize())
 }
 
+// epoch is the time of what has none.
+func epoch() time.Time { return time.Unix(0, 0) }
+
 // entry describes a file. Its holes stay holes.
 func entry(path string, n *image.Inode) *tarball.Entry {
 	e := &tarball.Entry{

@@ -1,0 +1,115 @@
+package converter
+
+import (
+	"context"
+	"io"
+
+	"github.com/cloudlets/cloudlets/converter/container"
+	"github.com/cloudlets/cloudlets/converter/qcow2"
+	"github.com/cloudlets/cloudlets/converter/stream"
+	"github.com/cloudlets/cloudlets/converter/vhd"
+	"github.com/cloudlets/cloudlets/converter/vmdk"
+	"github.com/cloudlets/cloudlets/extent"
+)
+
+// Formats that others are made of.
+const (
+	formatRaw        = "raw"
+	formatQcow2      = "qcow2"
+	formatVHD        = "vhd"
+	formatVHDFixed   = "vhd-fixed"
+	formatVMDK       = "vmdk"
+	formatVMDKStream = "vmdk-stream"
+	formatRawZst     = "raw.zst"
+)
+
+// containers are the formats that hold one disk.
+func containers() []Format {
+	v2 := qcow2.Options{Version: 2}
+	return []Format{
+		{
+			Name: formatRaw, Description: "the disk as it is", Extension: ".raw",
+			Types: append(block(), TypeKernel, TypeRamdisk), write: whole, Open: openRaw,
+		},
+		{
+			Name: formatQcow2, Description: "QEMU copy-on-write, version 3", Extension: ".qcow2",
+			Types: block(), write: qcow2Writer(qcow2.Options{}), Open: qcow2.Open,
+			Compressions: []Compression{qcow2Compression("zlib", qcow2.Zlib, qcow2.Options{}), qcow2Compression("zstd", qcow2.Zstd, qcow2.Options{})},
+		},
+		{
+			Name: "qcow2-v2", Description: "QEMU copy-on-write, version 2 (compat=0.10)", Extension: ".qcow2",
+			Types: block(), write: qcow2Writer(v2), Open: qcow2.Open,
+			Compressions: []Compression{qcow2Compression("zlib", qcow2.Zlib, v2)},
+		},
+		{
+			Name: formatVHD, Description: "Virtual Hard Disk, dynamic", Extension: ".vhd",
+			Types: block(), write: vhdWriter(vhd.Options{}), Open: vhd.Open,
+		},
+		{
+			Name: formatVHDFixed, Description: "Virtual Hard Disk, fixed, of whole MiB", Extension: ".vhd",
+			Types: block(), write: vhdWriter(vhd.Options{Fixed: true, Align: vhd.AzureAlign}), Open: vhd.Open,
+		},
+		{
+			Name: formatVMDK, Description: "VMware, monolithicSparse", Extension: ".vmdk",
+			Types: block(), write: planned(func(m *extent.Map) (*extent.Map, error) { return vmdk.Write(m, vmdk.Options{}) }), Open: vmdk.Open,
+		},
+		{
+			Name: formatVMDKStream, Description: "VMware, streamOptimized, stored unless compressed", Extension: ".vmdk",
+			Types: block(), Open: vmdk.Open,
+			write: func(r *render, m *extent.Map) (*extent.Map, error) {
+				return vmdk.WriteStored(r.ctx, m, r.Open, vmdk.Options{})
+			},
+			Compressions: []Compression{{"zlib", func(r *render, m *extent.Map) (*extent.Map, error) {
+				return vmdk.WriteCompressed(r.ctx, m, r.Open, r.Spool, vmdk.Options{})
+			}}},
+		},
+	}
+}
+
+func qcow2Writer(o qcow2.Options) writer {
+	return planned(func(m *extent.Map) (*extent.Map, error) { return qcow2.Write(m, o) })
+}
+
+func qcow2Compression(name string, c qcow2.Compression, o qcow2.Options) Compression {
+	return Compression{name, func(r *render, m *extent.Map) (*extent.Map, error) {
+		return qcow2.WriteCompressed(r.ctx, m, r.Open, r.Spool, c, o)
+	}}
+}
+
+func vhdWriter(o vhd.Options) writer {
+	return planned(func(m *extent.Map) (*extent.Map, error) { return vhd.Write(m, o) })
+}
+
+// openRaw reads a raw disk: all of it is the disk.
+func openRaw(_ io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error) {
+	var b extent.Builder
+	b.Source(source, 0, size)
+	m, err := b.Build()
+	return &container.Disk{Map: m}, err
+}
+
+// streams are raw disks in compressed streams. They have no Open: nothing but
+// reading all of them finds where something stands.
+func streams() []Format {
+	gzip, zstd, xz := spooled(stream.CompressGzip), spooled(stream.CompressZstd), spooled(stream.CompressXz)
+	return []Format{
+		{
+			Name: "raw.gz", Description: "the disk in gzip, stored unless compressed", Extension: ".raw.gz",
+			Types: block(), write: spooled(stream.StoreGzip), Compressions: []Compression{{"gzip", gzip}},
+		},
+		{
+			Name: formatRawZst, Description: "the disk in zstd, stored unless compressed", Extension: ".raw.zst",
+			Types: block(), write: planned(stream.StoreZstd), Compressions: []Compression{{"zstd", zstd}},
+		},
+		{
+			Name: "raw.xz", Description: "the disk in xz, always compressed", Extension: ".raw.xz",
+			Types: block(), write: xz, Compressions: []Compression{{"xz", xz}},
+		},
+	}
+}
+
+// spooled is the writer of a format that reads its content, and keeps what it
+// makes of it.
+func spooled(write func(ctx context.Context, disk *extent.Map, open extent.Opener, spool container.Spool) (*extent.Map, error)) writer {
+	return func(r *render, m *extent.Map) (*extent.Map, error) { return write(r.ctx, m, r.Open, r.Spool) }
+}
