@@ -3,26 +3,24 @@ package erofs
 // Superblock (erofs_fs.h, struct erofs_super_block). Values are where a field
 // is in it.
 const (
-	superOffset      = 1024 // of the superblock in the filesystem
-	superMagic       = 0    // u32
-	superChecksum    = 4    // u32: CRC-32C from the superblock to the end of its block, with 0 here and no final inversion
-	superCompat      = 8    // u32: features that may be ignored
-	superBlockBits   = 12   // u8
-	superExtraSlots  = 13   // u8: the superblock has so many times 16 bytes more
-	superRoot        = 14   // u16: number of the root's inode
-	superInodes      = 16   // u64
-	superTime        = 24   // u64: when it was made, and the time of compact inodes
-	superTimeNsec    = 32   // u32
-	superBlocks      = 36   // u32
-	superMetaBlock   = 40   // u32: inodes are counted from it
-	superXattrBlock  = 44   // u32: shared attributes are counted from it
-	superUUID        = 48
-	superLabel       = 64
-	superIncompat    = 80 // u32: features that must be known
-	superDevices     = 86 // u16: further devices
-	superDirBlock    = 90 // u8: directory blocks are larger than others by this power of two
-	superPrefixCount = 91 // u8: long prefixes of attributes
-	superblockSize   = 128
+	superOffset     = 1024 // of the superblock in the filesystem
+	superMagic      = 0    // u32
+	superChecksum   = 4    // u32: CRC-32C from the superblock to the end of its block, with 0 here and no final inversion
+	superCompat     = 8    // u32: features that may be ignored
+	superBlockBits  = 12   // u8
+	superRoot       = 14   // u16: number of the root's inode
+	superInodes     = 16   // u64
+	superTime       = 24   // u64: when it was made, and the time of compact inodes
+	superTimeNsec   = 32   // u32
+	superBlocks     = 36   // u32
+	superMetaBlock  = 40   // u32: inodes are counted from it
+	superXattrBlock = 44   // u32: shared attributes are counted from it
+	superUUID       = 48
+	superLabel      = 64
+	superIncompat   = 80 // u32: features that must be known
+	superDevices    = 86 // u16: further devices
+	superDirBlock   = 90 // u8: directory blocks are larger than others by this power of two
+	superblockSize  = 128
 
 	magic = 0xE0F5E1E2
 
@@ -32,22 +30,25 @@ const (
 	compatTimes    = 1 << 1 // times are those of the last change of content
 )
 
-// Incompatible features. Those of compression do not matter to files that are
-// not compressed.
+// Incompatible features that are read past: what they allow is refused in the
+// files that use it.
 const (
-	incompatCompression  = 1<<0 | 1<<1 // padding before compressed data; its configurations, or large clusters
-	incompatChunks       = 1 << 2      // chunk-based files
-	incompatDevices      = 1 << 3
-	incompatTailPacking  = 1 << 4 // compressed data in inodes
-	incompatFragments    = 1 << 5 // ends of files packed in one file
-	incompatXattrPrefix  = 1 << 6 // long prefixes of attributes
-	incompatReadable     = incompatCompression | incompatChunks | incompatTailPacking | incompatFragments
-	incompatFeatureNames = "bit 3 is further devices, bit 6 prefixes of attributes"
+	incompatPadding     = 1 << 0 // zeros before compressed data
+	incompatCompressors = 1 << 1 // configurations of compressors, or large clusters
+	incompatChunks      = 1 << 2 // chunk-based files
+	incompatTails       = 1 << 4 // compressed data in inodes
+	incompatFragments   = 1 << 5 // ends of files packed in one file
+	incompatPrefixes    = 1 << 6 // long prefixes of attributes
+
+	incompatKnown = incompatPadding | incompatCompressors | incompatChunks | incompatTails | incompatFragments | incompatPrefixes
 )
 
 const (
 	blockBits = 12
-	blockSize = 1 << blockBits
+	blockSize = 1 << blockBits // of what is planned
+
+	minBlockBits = 9
+	maxBlockBits = 16
 
 	// slotSize is what inodes are numbered by: an inode's number is its place
 	// divided by it.
@@ -97,19 +98,25 @@ const noBlock = 1<<32 - 1
 const (
 	chunkBits        = 0x1F   // the size of a chunk is that of a block shifted by so much
 	chunkIndexes     = 0x0020 // each chunk has 8 bytes, not 4
-	chunkKnownBits   = chunkBits | chunkIndexes
-	chunkAddressSize = 4
-	chunkIndexSize   = 8
+	chunkKnown       = chunkBits | chunkIndexes
+	chunkAddressSize = 4 // u32 block
+	chunkIndexSize   = 8 // u16 flags, u16 device, u32 block
+)
+
+// The header of a compressed file follows its inode and attributes, at a
+// multiple of 8 bytes (struct z_erofs_map_header).
+const (
+	compressionHeaderSize = 8
+	compressionAlgorithms = 6 // u8: of one kind of cluster, and shifted by 4 of the other
 )
 
 // Directories: each block has its entries, then their names. All entries of a
 // directory are sorted by name, "." and ".." among them.
 const (
-	direntSize     = 12 // u64 inode, u16 where the name is, u8 type, u8 0
-	direntNameAt   = 8
-	direntType     = 10
-	maxNameLength  = 255
-	minNamesOffset = direntSize
+	direntSize    = 12 // u64 inode, u16 where the name is, u8 type, u8 0
+	direntNameAt  = 8
+	direntType    = 10
+	maxNameLength = 255
 )
 
 // Attributes: a header, the numbers of shared ones, then entries, each a header,

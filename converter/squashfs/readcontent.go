@@ -15,8 +15,7 @@ const (
 	// blocks of 128 KiB. Inodes that lie over each other could have any number.
 	maxReadWords = 1 << 26
 
-	extentMemory = 80 // about what an extent takes
-	unitMemory   = 24 // and a compressed block
+	unitMemory = 24 // about what a compressed block takes
 )
 
 // readBlocks reads the words that describe the blocks of a file, of which size
@@ -60,7 +59,7 @@ func (r *reader) readBlock(word uint32, at uint64, length int64) (e extent.Exten
 		}
 		return extent.Extent{Kind: extent.Source, Length: length, Digest: r.source, Offset: int64(at)}, uint64(n), nil
 	}
-	if err := r.spend(unitMemory); err != nil {
+	if err := r.memory.Spend(unitMemory); err != nil {
 		return e, 0, err
 	}
 	unit := r.units.Add(int64(at), int(n), int(length))
@@ -87,7 +86,7 @@ func (r *reader) appendContent(n *image.Inode, e extent.Extent) error {
 		}
 	}
 	n.Content = append(n.Content, e)
-	return r.spend(extentMemory)
+	return r.memory.Spend(container.ExtentMemory)
 }
 
 // tail is the end of a file that is in a fragment.
@@ -108,7 +107,7 @@ func (r *reader) addTail(n *image.Inode, fragment, offset, length uint32) error 
 	}
 	r.longest[fragment] = max(r.longest[fragment], offset+length)
 	r.tails = append(r.tails, tail{inode: n, fragment: fragment, offset: offset, length: length})
-	return r.spend(extentMemory)
+	return r.memory.Spend(container.ExtentMemory)
 }
 
 // readTails gives all files the ends that are in fragments.
@@ -144,7 +143,7 @@ func (r *reader) readFragment(number uint32) (extent.Extent, error) {
 		return extent.Extent{}, err
 	case compressed:
 		unit := r.units.Add(int64(at), int(n), int(used))
-		return extent.Extent{Kind: extent.Source, Length: used, Digest: container.Unpacked(r.source), Offset: unit}, r.spend(unitMemory)
+		return extent.Extent{Kind: extent.Source, Length: used, Digest: container.Unpacked(r.source), Offset: unit}, r.memory.Spend(unitMemory)
 	case n < used:
 		return extent.Extent{}, fmt.Errorf("%w: it has %d bytes, of which files use %d", container.ErrFormat, n, used)
 	}

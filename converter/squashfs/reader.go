@@ -16,7 +16,7 @@ import (
 // read; those of gzip, xz, lz4 and zstd are.
 //
 // Every offset is checked to lie within the file. Memory is bounded: by 512 MiB
-// of metadata, decoded, and [maxTree] for the tree. Errors wrap
+// of metadata, decoded, and [container.MaxTree] for the tree. Errors wrap
 // [container.ErrFormat] or [container.ErrUnsupported].
 func Open(r io.ReaderAt, size int64, source extent.Digest) (*container.Filesystem, error) {
 	fs, err := open(container.File{Reader: r, Size: size}, source)
@@ -25,9 +25,6 @@ func Open(r io.ReaderAt, size int64, source extent.Digest) (*container.Filesyste
 	}
 	return fs, nil
 }
-
-// maxTree bounds the memory, in bytes, that a tree takes: some two million files.
-const maxTree = 1 << 30
 
 // superblock is what the superblock says.
 type superblock struct {
@@ -50,13 +47,12 @@ type reader struct {
 	source   extent.Digest
 	units    *container.Units
 
-	memory  int64                      // estimate of what the tree takes, in bytes
-	files   map[reference]*image.Inode // those that are not directories, by their inodes
-	dirs    map[reference]bool         // the directories that were met
-	xattrs  map[uint32][]image.Xattr
-	tails   []tail            // in the order of the inodes
-	longest map[uint32]uint32 // how many bytes of a fragment are used, by its number
-	words   int64             // how many descriptions of blocks were read
+	memory   container.Memory
+	listings map[reference]listingPlace // of directories whose entries are still to be read
+	xattrs   map[uint32][]image.Xattr
+	tails    []tail            // in the order of the inodes
+	longest  map[uint32]uint32 // how many bytes of a fragment are used, by its number
+	words    int64             // how many descriptions of blocks were read
 }
 
 func open(file container.File, source extent.Digest) (*container.Filesystem, error) {
@@ -86,13 +82,16 @@ func open(file container.File, source extent.Digest) (*container.Filesystem, err
 			}
 			return err
 		}),
-		files:   make(map[reference]*image.Inode),
-		dirs:    make(map[reference]bool),
-		xattrs:  make(map[uint32][]image.Xattr),
-		longest: make(map[uint32]uint32),
+		memory:   container.Memory{Limit: container.MaxTree},
+		listings: make(map[reference]listingPlace),
+		xattrs:   make(map[uint32][]image.Xattr),
+		longest:  make(map[uint32]uint32),
 	}
-	tree, err := r.readTree()
+	tree, err := container.ReadTree(uint64(r.root), r, &r.memory)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.readTails(); err != nil {
 		return nil, err
 	}
 	fs := &container.Filesystem{Tree: tree, Units: r.units}
@@ -137,41 +136,4 @@ func readSuperblock(file container.File) (s superblock, err error) {
 		return s, fmt.Errorf("%w: it says that it has %d bytes, but the file ends at %d; it was cut short", container.ErrFormat, s.bytesUsed, file.Size)
 	}
 	return s, nil
-}
-
-// spend counts memory for the tree.
-func (r *reader) spend(n int64) error {
-	if r.memory += n; r.memory > maxTree {
-		return fmt.Errorf("%w: its files take more than %d bytes of memory to list", container.ErrUnsupported, maxTree)
-	}
-	return nil
-}
-
-// readTree reads all directories, one after the other, and then gives files the
-// ends that are in fragments.
-func (r *reader) readTree() (*image.Tree, error) {
-	root, list, err := r.readInode(r.root)
-	if err != nil {
-		return nil, fmt.Errorf("the root directory: %w", err)
-	}
-	if list == nil {
-		return nil, fmt.Errorf("%w: the root is not a directory", container.ErrFormat)
-	}
-	root.Links = 1
-	r.dirs[r.root] = true
-	for todo := []*dirListing{list}; len(todo) > 0; {
-		last := len(todo) - 1
-		d := todo[last]
-		below, err := r.readDirectory(d)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", d.path(), err)
-		}
-		todo = append(todo[:last], below...)
-	}
-	if err := r.readTails(); err != nil {
-		return nil, err
-	}
-	tree := &image.Tree{Root: root}
-	tree.Sort()
-	return tree, nil
 }

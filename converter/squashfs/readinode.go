@@ -8,26 +8,19 @@ import (
 	"github.com/cloudlets/cloudlets/image"
 )
 
-// inodeMemory is about what an inode takes.
-const inodeMemory = 256
-
-// readInode reads an inode. For a directory it returns also where its listing
-// is.
-func (r *reader) readInode(ref reference) (*image.Inode, *dirListing, error) {
-	if err := r.spend(inodeMemory); err != nil {
-		return nil, nil, err
-	}
-	c := r.metadata.at("inode", r.inodeTable, ref)
+// ReadInode is what [container.Inodes] asks for. Files are called by references.
+func (r *reader) ReadInode(id uint64) (*image.Inode, error) {
+	c := r.metadata.at("inode", r.inodeTable, reference(id))
 	kind := c.uint16()
 	n := &image.Inode{Mode: uint32(c.uint16()) & permissions}
 	owner, group := c.uint16(), c.uint16()
 	n.ModTime.Sec = int64(c.uint32())
 	c.uint32() // the inode's number: references tell files apart
 	if c.err != nil {
-		return nil, nil, c.err
+		return nil, c.err
 	}
 	if kind < typeDir || kind > typeExtendedSocket {
-		return nil, nil, fmt.Errorf("%w: an inode of type %d, expected %d to %d", container.ErrFormat, kind, typeDir, typeExtendedSocket)
+		return nil, fmt.Errorf("%w: an inode of type %d, expected %d to %d", container.ErrFormat, kind, typeDir, typeExtendedSocket)
 	}
 	extended := kind >= typeExtendedDir
 	if extended {
@@ -36,16 +29,15 @@ func (r *reader) readInode(ref reference) (*image.Inode, *dirListing, error) {
 	n.Mode |= fileTypes[kind]
 	var err error
 	if n.UID, err = r.id(owner); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if n.GID, err = r.id(group); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	var list *dirListing
 	var xattrs uint32
 	switch kind {
 	case typeDir:
-		list, xattrs = readDirInode(c, n, extended)
+		r.listings[reference(id)], xattrs = readDirInode(c, extended)
 	case typeFile:
 		xattrs, err = r.readFile(c, n, extended)
 	default:
@@ -57,7 +49,7 @@ func (r *reader) readInode(ref reference) (*image.Inode, *dirListing, error) {
 	if err == nil {
 		n.Xattrs, err = r.readXattrs(xattrs)
 	}
-	return n, list, err
+	return n, err
 }
 
 // id returns an entry of the table of users and groups.
@@ -71,26 +63,25 @@ func (r *reader) id(index uint16) (uint32, error) {
 
 // readDirInode reads the fields of a directory. The index is not needed to read
 // it whole.
-func readDirInode(c *cursor, n *image.Inode, extended bool) (*dirListing, uint32) {
-	list := &dirListing{inode: n}
-	xattrs := uint32(noXattrs)
+func readDirInode(c *cursor, extended bool) (place listingPlace, xattrs uint32) {
+	xattrs = noXattrs
 	var block uint32
 	var offset uint16
 	if extended {
 		c.uint32() // links
-		list.size, block = int64(c.uint32()), c.uint32()
+		place.size, block = int64(c.uint32()), c.uint32()
 		c.uint32() // the directory above
 		c.uint16() // entries of the index
 		offset, xattrs = c.uint16(), c.uint32()
 	} else {
 		block = c.uint32()
 		c.uint32() // links
-		list.size, offset = int64(c.uint16()), c.uint16()
+		place.size, offset = int64(c.uint16()), c.uint16()
 		c.uint32() // the directory above
 	}
-	list.size -= dirSizeSurplus
-	list.start = newReference(int64(block), int(offset))
-	return list, xattrs
+	place.size -= dirSizeSurplus
+	place.start = newReference(int64(block), int(offset))
+	return place, xattrs
 }
 
 // maxTarget is how long the target of a symbolic link can be.
@@ -106,7 +97,7 @@ func (r *reader) readSpecial(c *cursor, n *image.Inode, extended bool) (uint32, 
 		if c.err == nil && (length == 0 || length > maxTarget) {
 			return 0, fmt.Errorf("%w: a symbolic link with a target of %d bytes, expected 1 to %d", container.ErrFormat, length, maxTarget)
 		}
-		if err := r.spend(int64(length)); err != nil {
+		if err := r.memory.Spend(int64(length)); err != nil {
 			return 0, err
 		}
 		n.Target = string(c.bytes(int(min(length, maxTarget))))

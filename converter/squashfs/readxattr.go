@@ -3,15 +3,10 @@ package squashfs
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/image"
 )
-
-// xattrMemory is about what an attribute takes besides its bytes.
-const xattrMemory = 64
 
 // readXattrs returns the attributes with a number, sorted by name.
 func (r *reader) readXattrs(number uint32) ([]image.Xattr, error) {
@@ -56,13 +51,7 @@ func (r *reader) readXattrSet(number uint32) ([]image.Xattr, error) {
 		}
 		attrs = append(attrs, a)
 	}
-	slices.SortFunc(attrs, func(a, b image.Xattr) int { return strings.Compare(a.Name, b.Name) })
-	for i := 1; i < len(attrs); i++ {
-		if attrs[i].Name == attrs[i-1].Name {
-			return nil, fmt.Errorf("%w: %q stands twice", container.ErrFormat, attrs[i].Name)
-		}
-	}
-	return attrs, nil
+	return attrs, container.SortXattrs(attrs)
 }
 
 // readXattr reads one attribute.
@@ -87,7 +76,7 @@ func (r *reader) readXattr(c *cursor, table uint64) (image.Xattr, error) {
 	if err != nil {
 		return image.Xattr{}, err
 	}
-	return image.Xattr{Name: name, Value: value}, r.spend(xattrMemory + int64(len(name)+len(value)))
+	return image.Xattr{Name: name, Value: value}, r.memory.Spend(container.XattrMemory + int64(len(name)+len(value)))
 }
 
 func (r *reader) readXattrValue(c *cursor) ([]byte, error) {
