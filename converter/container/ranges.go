@@ -22,6 +22,16 @@ func (r *Ranges) Add(what string, off, n int64) {
 	*r = append(*r, Range{What: what, Start: off, End: off + n})
 }
 
+// Join is [Ranges.Add] for one of many things of a kind: where it goes on at the
+// end of the last one, both become one range. what is a constant.
+func (r *Ranges) Join(what string, off, n int64) {
+	if last := len(*r) - 1; last >= 0 && (*r)[last].What == what && (*r)[last].End == off {
+		(*r)[last].End += n
+		return
+	}
+	r.Add(what, off, n)
+}
+
 // Check refuses a file in which one place is used for two things: data would
 // show up in tables, or the other way round. Only ranges that are both shared may
 // overlap. The error wraps ErrFormat. The ranges are sorted in place.

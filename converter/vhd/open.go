@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
-	"slices"
 
 	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/extent"
@@ -123,23 +122,13 @@ func (r *reader) addBlock(number int64, entry uint32) error {
 	if err := r.file.Contains("block", uint64(off), bitmapSize+r.header.blockSize); err != nil {
 		return err
 	}
-	r.use(off, bitmapSize+r.header.blockSize)
+	r.used.Join("block", off, bitmapSize+r.header.blockSize)
 	bitmap, err := r.file.Bytes("bitmap", uint64(off), container.DivideUp(size, sectorSize*8))
 	if err != nil {
 		return err
 	}
 	r.fixBitOrder(bitmap)
 	return r.addSectors(bitmap, off+bitmapSize, size)
-}
-
-// use notes that a block stands in the file. Blocks that follow each other are
-// noted as one.
-func (r *reader) use(off, n int64) {
-	if last := &r.used[len(r.used)-1]; last.What == "block" && last.End == off {
-		last.End += n
-		return
-	}
-	r.used.Add("block", off, n)
 }
 
 // leave appends n bytes that the file does not hold.
@@ -172,10 +161,10 @@ const maxPieces = 4 << 20
 
 // addSectors appends size bytes of a block whose sectors begin at off of the
 // file. bitmap has a bit for each that the file holds.
-func (r *reader) addSectors(bitmap []byte, off, size int64) error {
+func (r *reader) addSectors(bitmap container.Bitmap, off, size int64) error {
 	for at := int64(0); at < size; {
-		held := bit(bitmap, at/sectorSize)
-		n := min(size-at, sameBits(bitmap, at/sectorSize)*sectorSize)
+		held := bitmap.At(at / sectorSize)
+		n := min(size-at, bitmap.Same(at/sectorSize)*sectorSize)
 		if held {
 			r.disk.Source(r.source, off+at, n)
 		} else {
@@ -188,28 +177,4 @@ func (r *reader) addSectors(bitmap []byte, off, size int64) error {
 		return fmt.Errorf("%w: the disk is in more than %d pieces; write it anew: qemu-img convert -O vpc IN OUT", container.ErrUnsupported, maxPieces)
 	}
 	return nil
-}
-
-func bit(bitmap []byte, i int64) bool { return bitmap[i/8]&(0x80>>(i%8)) != 0 }
-
-// sameBits returns how many bits from i on are like it.
-func sameBits(bitmap []byte, i int64) int64 {
-	want, start := bit(bitmap, i), i
-	whole := byte(0)
-	if want {
-		whole = 0xff
-	}
-	for i < int64(len(bitmap))*8 && bit(bitmap, i) == want {
-		if i%8 != 0 || bitmap[i/8] != whole {
-			i++
-			continue
-		}
-		rest := bitmap[i/8:]
-		n := slices.IndexFunc(rest, func(b byte) bool { return b != whole })
-		if n < 0 {
-			n = len(rest)
-		}
-		i += int64(n) * 8
-	}
-	return i - start
 }

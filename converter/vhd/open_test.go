@@ -201,21 +201,6 @@ func TestOpenHeedsBitmaps(t *testing.T) {
 	}
 }
 
-func TestSameBits(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		bitmap := rapid.SliceOfN(rapid.SampledFrom([]byte{0, 0xff, 0xf0, 1, 0x80}), 1, 20).Draw(t, "bitmap")
-		n := int64(len(bitmap)) * 8
-		i := rapid.Int64Range(0, n-1).Draw(t, "bit")
-		want := int64(1)
-		for i+want < n && bit(bitmap, i+want) == bit(bitmap, i) {
-			want++
-		}
-		if got := sameBits(bitmap, i); got != want {
-			t.Fatalf("%d bits from %d of %x, want %d", got, i, bitmap, want)
-		}
-	})
-}
-
 // XenServer puts a map of full blocks behind the table and aligns what follows.
 func TestOpenReadsXenServersFiles(t *testing.T) {
 	file := sample(t)
