@@ -299,17 +299,20 @@ func (f Format) Fuzz(fz *testing.F, seeds ...[]byte) {
 			fz.Add(convertertest.Bytes(fz, f.write(fz, all[name], blobs), blobs))
 		}
 	}
-	fz.Fuzz(func(t *testing.T, file []byte) {
-		disk, err := f.Open(bytes.NewReader(file), int64(len(file)), Source)
-		if err != nil {
-			if !errors.Is(err, container.ErrFormat) && !errors.Is(err, container.ErrUnsupported) {
-				t.Fatalf("an error of neither kind: %v", err)
-			}
-			return
+	fz.Fuzz(f.OpenHostile)
+}
+
+// OpenHostile is what [Format.Fuzz] does with one file.
+func (f Format) OpenHostile(t *testing.T, file []byte) {
+	disk, err := f.Open(bytes.NewReader(file), int64(len(file)), Source)
+	if err != nil {
+		if !errors.Is(err, container.ErrFormat) && !errors.Is(err, container.ErrUnsupported) {
+			t.Fatalf("an error of neither kind: %v", err)
 		}
-		f.checkExtents(t, disk, int64(len(file)))
-		readSome(disk, file)
-	})
+		return
+	}
+	f.checkExtents(t, disk, int64(len(file)))
+	readSome(disk, file)
 }
 
 // checkExtents checks that a disk refers to nothing outside its file.

@@ -1,0 +1,193 @@
+package vhdx
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/bits"
+
+	"github.com/cloudlets/cloudlets/converter/container"
+	"github.com/cloudlets/cloudlets/extent"
+)
+
+// Open returns the disk in a VHDX file, fixed or dynamic, as an extent map over
+// the file's own bytes: r reads the file, size is its length in bytes, and source
+// is the digest by which the map names it. Blocks that the file does not hold, or
+// says are zero or undefined, become zero extents.
+//
+// Checksums are checked, every offset is checked to lie within the file, and no
+// two things may stand in one place. What is wrong is refused with
+// container.ErrFormat. Files with a log to replay and differencing files are
+// refused with container.ErrUnsupported, see [OpenOver].
+//
+// Memory is bounded by what the file really holds: some 30 bytes for each run of
+// sectors, of which more than 4 million are refused.
+func Open(r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error) {
+	return OpenOver(r, size, source, nil)
+}
+
+// OpenOver is [Open] for differencing files too. Sectors that such a file leaves
+// to its parent become extents of the parent that find returns for the digest the
+// file names it by. Files that name their parent by a path are refused with
+// container.ErrUnsupported.
+func OpenOver(r io.ReaderAt, size int64, source extent.Digest, find container.FindParent) (*container.Disk, error) {
+	disk, err := open(&reader{file: container.File{Reader: r, Size: size}, source: source, find: find})
+	if err != nil {
+		return nil, fmt.Errorf("open VHDX file of %d bytes: %w", size, err)
+	}
+	return &container.Disk{Map: disk}, nil
+}
+
+func open(r *reader) (*extent.Map, error) {
+	r.used.Add("header section", 0, headerSection)
+	for _, read := range []func() error{r.readHeader, r.readRegions, r.readMetadata, r.readBlocks} {
+		if err := read(); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.used.Check(); err != nil {
+		return nil, err
+	}
+	return r.disk.Build()
+}
+
+// reader reads a VHDX file.
+type reader struct {
+	file   container.File
+	source extent.Digest
+	find   container.FindParent
+
+	table, metadata region
+
+	size         int64 // of the disk, in bytes
+	blockSize    int64 // bytes
+	sector       int64 // bytes
+	differencing bool
+	parent       container.Parent
+
+	used   container.Ranges
+	disk   extent.Builder
+	pieces int   // of the disk
+	noted  int64 // the chunks up to here have their bitmaps in used
+}
+
+// readBlocks reads the block allocation table and builds the disk.
+func (r *reader) readBlocks() error {
+	const piece = 8 << 10 // entries of the table that are read at a time
+	blocks, ratio := container.DivideUp(r.size, r.blockSize), chunkRatio(r.blockSize, r.sector)
+	entries := tableEntries(blocks, ratio, r.differencing)
+	if entries*entrySize > r.table.length {
+		return fmt.Errorf("%w: the block allocation table has %d bytes, the disk of %d bytes needs %d entries of %d",
+			container.ErrFormat, r.table.length, r.size, entries, entrySize)
+	}
+	for first := int64(0); first < entries; first += piece {
+		n := min(piece, entries-first)
+		p, err := r.file.Bytes("block allocation table", uint64(r.table.offset+first*entrySize), n*entrySize)
+		if err != nil {
+			return err
+		}
+		for i := range n {
+			chunk, within := (first+i)/(ratio+1), (first+i)%(ratio+1)
+			block := chunk*ratio + within
+			if within == ratio || block >= blocks {
+				continue // a bitmap's entry, or none
+			}
+			if err := r.addBlock(block, binary.LittleEndian.Uint64(p[i*entrySize:])); err != nil {
+				return fmt.Errorf("block %d: %w", block, err)
+			}
+		}
+	}
+	return nil
+}
+
+// addBlock appends a block to the disk. entry is what the table has for it.
+func (r *reader) addBlock(block int64, entry uint64) error {
+	at := block * r.blockSize
+	n := min(r.blockSize, r.size-at)
+	state, off := entry&entryState, entry&entryOffset
+	switch state {
+	case stateNotPresent:
+		r.leave(n)
+		return nil
+	case stateUndefined, stateZero, stateUnmapped, stateOldUnmapped:
+		r.disk.Zero(n)
+		return nil
+	case stateFull, statePartial:
+	default:
+		return fmt.Errorf("%w: its state is %d", container.ErrFormat, state)
+	}
+	if err := r.file.Contains("block", off, r.blockSize); err != nil {
+		return err
+	}
+	r.used.Join("block", int64(off), r.blockSize)
+	if state == statePartial {
+		return r.addSectors(block, int64(off), n)
+	}
+	r.disk.Source(r.source, int64(off), n)
+	return nil
+}
+
+// leave appends n bytes that the file does not hold.
+func (r *reader) leave(n int64) {
+	if r.differencing {
+		r.parent.AppendTo(&r.disk, r.disk.Size(), n)
+		return
+	}
+	r.disk.Zero(n)
+}
+
+// maxPieces bounds the runs of sectors of a disk, which cost memory.
+const maxPieces = 4 << 20
+
+// addSectors appends n bytes of a block at off of the file, of which the bitmap
+// of its chunk says what is the parent's.
+func (r *reader) addSectors(block, off, n int64) error {
+	if !r.differencing {
+		return fmt.Errorf("%w: it is partly that of a parent, but the file has none", container.ErrFormat)
+	}
+	bitmap, err := r.bitmap(block)
+	if err != nil {
+		return err
+	}
+	for at := int64(0); at < n; {
+		run := min(n-at, bitmap.Same(at/r.sector)*r.sector)
+		if bitmap.At(at / r.sector) {
+			r.disk.Source(r.source, off+at, run)
+		} else {
+			r.leave(run)
+		}
+		at += run
+		r.pieces++
+	}
+	if r.pieces > maxPieces {
+		return fmt.Errorf("%w: the disk is in more than %d pieces; merge it with its parent", container.ErrUnsupported, maxPieces)
+	}
+	return nil
+}
+
+// bitmap returns the bits of a block (2.5.1.2): part of the bitmap of its chunk.
+func (r *reader) bitmap(block int64) (container.Bitmap, error) {
+	ratio := chunkRatio(r.blockSize, r.sector)
+	chunk, within := block/ratio, block%ratio
+	p, err := r.file.Bytes("block allocation table", uint64(r.table.offset+(chunk*(ratio+1)+ratio)*entrySize), entrySize)
+	if err != nil {
+		return nil, err
+	}
+	entry := binary.LittleEndian.Uint64(p)
+	if entry&entryState != stateBitmapPresent {
+		return nil, fmt.Errorf("%w: the bitmap of its chunk has the state %d", container.ErrFormat, entry&entryState)
+	}
+	off, size := entry&entryOffset, r.blockSize/r.sector/8
+	if err := r.file.Contains("bitmap", off, mib); err != nil {
+		return nil, err
+	}
+	if r.noted != chunk+1 {
+		r.used.Add("bitmap", int64(off), mib)
+		r.noted = chunk + 1
+	}
+	bitmap, err := r.file.Bytes("bitmap", off+uint64(within*size), size)
+	for i, b := range bitmap {
+		bitmap[i] = bits.Reverse8(b) // the lowest bit is that of the first sector
+	}
+	return bitmap, err
+}
