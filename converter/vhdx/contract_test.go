@@ -12,6 +12,7 @@ func format(opts Options, variants ...[]string) formattest.Format {
 	return formattest.Format{
 		QEMU:     "vhdx",
 		Checked:  true,
+		NoHoles:  true,
 		Write:    func(disk *extent.Map) (*extent.Map, error) { return Write(disk, opts) },
 		Open:     Open,
 		Variants: variants,

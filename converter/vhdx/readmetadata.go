@@ -54,7 +54,7 @@ func (r *reader) readItems() (map[guid][]byte, error) {
 func (r *reader) readItem(items map[guid][]byte, e []byte) error {
 	le := binary.LittleEndian
 	id, flags := container.MixedEndian(guid(e)), le.Uint32(e[metadataEntryFlags:])
-	size, known := r.itemSize(id)
+	size, known := itemSize(id)
 	if !known || flags&metadataFlagUser != 0 {
 		if flags&metadataFlagRequired != 0 {
 			return fmt.Errorf("%w: the item %x must be known", container.ErrUnsupported, id)
@@ -78,7 +78,7 @@ func (r *reader) readItem(items map[guid][]byte, e []byte) error {
 
 // itemSize returns the length of an item that the reader knows, in bytes; 0 is
 // any.
-func (r *reader) itemSize(id guid) (size int64, known bool) {
+func itemSize(id guid) (size int64, known bool) {
 	switch id {
 	case itemFileParameters:
 		return fileParametersSize, true
