@@ -5,7 +5,9 @@ import (
 	"io"
 
 	"github.com/cloudlets/cloudlets/converter/container"
+	"github.com/cloudlets/cloudlets/converter/qcow"
 	"github.com/cloudlets/cloudlets/converter/qcow2"
+	"github.com/cloudlets/cloudlets/converter/qed"
 	"github.com/cloudlets/cloudlets/converter/stream"
 	"github.com/cloudlets/cloudlets/converter/vhd"
 	"github.com/cloudlets/cloudlets/converter/vmdk"
@@ -62,6 +64,14 @@ func containers() []Format {
 			Compressions: []Compression{{"zlib", func(r *render, m *extent.Map) (*extent.Map, error) {
 				return vmdk.WriteCompressed(r.ctx, m, r.Open, r.Spool, vmdk.Options{})
 			}}},
+		},
+		{
+			Name: "qed", Description: "QEMU enhanced disk", Extension: ".qed",
+			Types: block(), write: planned(qed.Write), Open: qed.Open,
+		},
+		{
+			Name: "qcow", Description: "QEMU copy-on-write, version 1", Extension: ".qcow",
+			Types: block(), write: planned(qcow.Write), Open: qcow.Open,
 		},
 	}
 }

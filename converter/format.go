@@ -61,7 +61,7 @@ func block() []string { return []string{TypeDisk, TypeFilesystem, TypePersistent
 
 // Formats returns all formats, sorted by name.
 func Formats() []Format {
-	formats := slices.Concat(containers(), streams(), archives(), providers())
+	formats := slices.Concat(containers(), streams(), archives(), volumes(), providers())
 	slices.SortFunc(formats, func(a, b Format) int { return strings.Compare(a.Name, b.Name) })
 	return formats
 }

@@ -26,11 +26,12 @@ const (
 	TypeKernel     = "kernel"     // that of the image
 	TypeRamdisk    = "ramdisk"    // that of the kernel
 	TypePersistent = "persistent" // the second disk, with the persistent paths
+	TypeISO        = "iso9660"    // a CD
 )
 
 // Types returns the types of outputs.
 func Types() []string {
-	return []string{TypeDisk, TypeFilesystem, TypeKernel, TypeRamdisk, TypePersistent}
+	return []string{TypeDisk, TypeFilesystem, TypeKernel, TypeRamdisk, TypePersistent, TypeISO}
 }
 
 // Parameters say what is rendered, beside the image.
@@ -84,8 +85,8 @@ func (p Parameters) outputType() string {
 	return TypeDisk
 }
 
-// BootsAlone reports whether the output is a disk with a bootloader.
-func (p Parameters) BootsAlone() bool { return p.outputType() == TypeDisk }
+// BootsAlone reports whether the output brings a bootloader.
+func (p Parameters) BootsAlone() bool { return p.outputType() == TypeDisk || p.Format == "iso" }
 
 // Input is what is rendered, and what that takes.
 type Input struct {

@@ -63,7 +63,7 @@ booted by digest.
 	flags.BoolVar(&g.json, "json", false, "print the result as JSON")
 	flags.BoolVarP(&g.quiet, "quiet", "q", false, "show no progress")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(), newConfig(g), newGC(g), newFsck(g), newLogout(g), newSpecs(), newGit(), newBundle(g), newExitCodes())
+	root.AddCommand(newServe(), newConfig(g), newGC(g), newFsck(g), newLogout(g), newSpecs(), newGit(), newBundle(g), newFormats(g), newExitCodes())
 	for _, cmd := range []*cobra.Command{
 		newPush(g),
 		newPull(g),
