@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/cloudlets/cloudlets/converter/container"
+	"github.com/cloudlets/cloudlets/converter/parallels"
 	"github.com/cloudlets/cloudlets/converter/qcow"
 	"github.com/cloudlets/cloudlets/converter/qcow2"
 	"github.com/cloudlets/cloudlets/converter/qed"
@@ -72,6 +73,10 @@ func containers() []Format {
 		{
 			Name: "qcow", Description: "QEMU copy-on-write, version 1", Extension: ".qcow",
 			Types: block(), write: planned(qcow.Write), Open: qcow.Open,
+		},
+		{
+			Name: "parallels", Description: "Parallels, expanding", Extension: ".hdd",
+			Types: block(), write: planned(parallels.Write), Open: parallels.Open,
 		},
 	}
 }
