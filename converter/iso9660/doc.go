@@ -15,7 +15,7 @@
 //	16  volume descriptors: primary, boot record, Joliet, end
 //	20  boot catalog
 //	21  boot image for a BIOS
-//	    path tables, directories, continuation areas
+//	    path tables; directories, each with its continuation areas
 //	    content of files, in the order of their content in the layers
 //	    EFI system partition
 //	    padding, for drives that read ahead of the end

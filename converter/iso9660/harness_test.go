@@ -23,6 +23,9 @@ import (
 type contents struct {
 	tree  *image.Tree
 	blobs convertertest.Blobs
+	// byContent says that files are known to be one by their content alone, as
+	// libarchive knows them.
+	byContent bool
 }
 
 // regular returns a file whose content is a blob.
@@ -69,7 +72,7 @@ func (c contents) describe(t convertertest.TB) []string {
 	var lines []string
 	first := make(map[*image.Inode]string)
 	for path, n := range c.tree.Walk() {
-		if _, known := first[n]; !known {
+		if _, known := first[n]; !known || c.byContent && len(n.Content) == 0 {
 			first[n] = "/" + path
 		}
 		line := fmt.Sprintf("/%s is %s mode %o owner %d:%d time %d", path, first[n], n.Mode, n.UID, n.GID, n.ModTime.Sec)
@@ -158,11 +161,11 @@ func fromTar(t convertertest.TB, data []byte) contents {
 }
 
 // fromDir returns what is in a directory.
-func fromDir(t testing.TB, dir string) contents {
+func fromDir(t convertertest.TB, dir string) contents {
 	t.Helper()
 	var data bytes.Buffer
-	if err := tarball.FromDir(t.Context(), dir, &data, nil); err != nil {
-		t.Fatal(err)
+	if err := tarball.FromDir(context.Background(), dir, &data, nil); err != nil {
+		t.Fatalf("%v", err)
 	}
 	return fromTar(t, data.Bytes())
 }
@@ -171,7 +174,43 @@ func fromDir(t testing.TB, dir string) contents {
 func byBsdtar(t convertertest.TB, path string) contents {
 	t.Helper()
 	convertertest.Need(t, "bsdtar", "libarchive-tools")
-	return fromTar(t, []byte(convertertest.Run(t, "bsdtar", "--format=pax", "-cf", "-", "@"+path)))
+	c := fromTar(t, []byte(convertertest.Run(t, "bsdtar", "--format=pax", "-cf", "-", "@"+path)))
+	c.byContent = true
+	return c
+}
+
+// byXorriso returns what xorriso extracts from a volume to a directory, as far as
+// it can.
+func byXorriso(t convertertest.TB, path, dir string) contents {
+	t.Helper()
+	convertertest.Need(t, "osirrox", "xorriso")
+	convertertest.Run(t, "osirrox", "-hardlinks", "on", "-indev", path, "-extract", "/", dir)
+	c := extractable(fromDir(t, dir))
+	convertertest.Run(t, "chmod", "-R", "u+rwx", dir)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatalf("%v", err)
+	}
+	return c
+}
+
+// extractable returns what is left of files in a directory of this machine:
+// devices may be forbidden, owners too unless we are root, and symbolic links
+// get no attributes.
+func extractable(c contents) contents {
+	c.tree = c.tree.Clone()
+	for path, n := range c.tree.Walk() {
+		switch n.Type() {
+		case image.TypeChar, image.TypeBlock:
+			dir, name := filepath.Split(path)
+			c.tree.Lookup(dir).Unlink(name)
+		case image.TypeSymlink:
+			*n = image.Inode{Mode: image.TypeSymlink, Target: n.Target, Links: n.Links}
+		}
+		if os.Geteuid() != 0 {
+			n.UID, n.GID = 0, 0
+		}
+	}
+	return c
 }
 
 // mustOpen returns what Open finds in a volume.

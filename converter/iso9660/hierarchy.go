@@ -12,7 +12,8 @@ import (
 // hierarchy is the directories of a volume under one naming. A volume with
 // Joliet has two, over the same files.
 type hierarchy struct {
-	dirs []*directory // in the order of path tables, the root first
+	naming naming
+	dirs   []*directory // in the order of path tables, the root first
 
 	tableSize      int64 // bytes of a path table
 	tableL, tableM int64 // blocks where the path tables stand, one for each byte order
@@ -26,7 +27,8 @@ type directory struct {
 	parent  *directory
 	entries []entry // sorted by identifier
 
-	self, up []byte // the system use fields of "." and ".."
+	self, up []byte       // the system use fields of "." and ".."
+	areas    continuation // where such fields go on, after the directory
 
 	first int64 // block
 	size  int64 // bytes, whole blocks
@@ -47,7 +49,7 @@ type entry struct {
 func newHierarchy(f *files, n naming) (*hierarchy, error) {
 	top := &directory{file: f.all[0], id: []byte(selfName), number: 1}
 	top.parent = top
-	h := &hierarchy{dirs: []*directory{top}}
+	h := &hierarchy{naming: n, dirs: []*directory{top}}
 	for i := 0; i < len(h.dirs); i++ {
 		dir := h.dirs[i]
 		dir.fill(f, n)
@@ -90,21 +92,24 @@ func (h *hierarchy) placeTables(next int64) int64 {
 	return h.tableM + blocksOf(h.tableSize)
 }
 
-// place gives each directory its blocks and returns the one after them.
+// place gives each directory its blocks and returns the one after them. Right
+// behind a directory stand its continuation areas, where libarchive looks for
+// them; so the fields are made twice, the first time for their lengths alone.
 func (h *hierarchy) place(next int64) (int64, error) {
 	for _, dir := range h.dirs {
-		dir.first = next
-		for length := range dir.recordLengths() {
-			if left := blockSize - dir.size%blockSize; length > left {
-				dir.size += left // records do not cross blocks
-			}
-			dir.size += length
+		if h.naming.rockRidge {
+			dir.addRockRidge(0)
 		}
-		dir.size = alignUp(dir.size, blockSize)
+		dir.size = dir.recordsSize()
 		if dir.size > maxSection {
 			return 0, fmt.Errorf("%w: a directory with %d names takes %d bytes, expected at most %d", inventory.ErrTree, len(dir.entries), dir.size, int64(maxSection))
 		}
+		dir.first = next
 		next += blocksOf(dir.size)
+		if h.naming.rockRidge {
+			dir.addRockRidge(next)
+		}
+		next += blocksOf(int64(len(dir.areas.data)))
 	}
 	return next, nil
 }
@@ -121,9 +126,11 @@ func (h *hierarchy) emitTables(b *extent.Builder) {
 	}
 }
 
-// emit appends the directories.
+// emit appends the directories and their continuation areas.
 func (h *hierarchy) emit(b *extent.Builder) {
 	for _, dir := range h.dirs {
 		b.Inline(dir.encode())
+		b.Inline(dir.areas.data)
+		b.ZeroTo(alignUp(b.Size(), blockSize))
 	}
 }

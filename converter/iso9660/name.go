@@ -24,6 +24,8 @@ type naming struct {
 	encode func(id identifier) []byte
 	// version ends the identifiers of files.
 	version []byte
+	// rockRidge says that records have fields of Rock Ridge.
+	rockRidge bool
 	// holds reports whether files of that type have a place.
 	holds func(n *image.Inode) bool
 }
@@ -62,9 +64,10 @@ func plainNaming() naming {
 			id.name = id.name[:min(len(id.name), limit-spare)]
 			return id
 		},
-		encode:  func(id identifier) []byte { return []byte(id.name + separator + id.extension) },
-		version: []byte(fileVersion),
-		holds:   func(*image.Inode) bool { return true },
+		encode:    func(id identifier) []byte { return []byte(id.name + separator + id.extension) },
+		version:   []byte(fileVersion),
+		rockRidge: true,
+		holds:     func(*image.Inode) bool { return true },
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 const (
 	maxDescriptors    = 64        // before the one that ends them
 	maxDirectory      = 256 << 20 // bytes of one directory
-	maxDepth          = 1024      // directories in directories
+	maxDepth          = 2048      // directories in directories; more than fit in PATH_MAX
 	maxContinuations  = 64        // of one record; Linux follows 32
 	maxContinuation   = 1 << 20   // bytes of one area
 	directoryReadSize = 64 << 10  // bytes; whole sectors

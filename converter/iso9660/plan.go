@@ -57,7 +57,6 @@ type volume struct {
 	files  *files
 	plain  *hierarchy
 	joliet *hierarchy // nil without
-	areas  continuation
 
 	uefi int64 // block of the EFI system partition
 	end  int64 // blocks of the volume
@@ -71,11 +70,8 @@ func (v *volume) hierarchies() []*hierarchy {
 	return []*hierarchy{v.plain, v.joliet}
 }
 
-// place gives everything its blocks. The continuation areas come after the
-// directories, because libarchive reads a volume from front to back; so the
-// fields are made twice, the first time for their lengths alone.
+// place gives everything its blocks.
 func (v *volume) place() error {
-	v.areas.addRockRidge(v.plain)
 	next := int64(BIOSImageBlock) + blocksOf(int64(len(v.boot().BIOS)))
 	for _, h := range v.hierarchies() {
 		next = h.placeTables(next)
@@ -86,9 +82,6 @@ func (v *volume) place() error {
 			return err
 		}
 	}
-	v.areas = continuation{first: next}
-	v.areas.addRockRidge(v.plain)
-	next += blocksOf(int64(len(v.areas.data)))
 	next = v.files.place(next)
 	v.uefi = next
 	if esp := v.boot().UEFI; esp != nil {
@@ -133,8 +126,6 @@ func (v *volume) emit() (*extent.Map, error) {
 		to(h.dirs[0].first)
 		h.emit(&b)
 	}
-	to(v.areas.first)
-	b.Inline(v.areas.data)
 	for _, file := range v.files.regular {
 		to(file.first)
 		for _, e := range file.Content {

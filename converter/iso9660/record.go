@@ -89,16 +89,17 @@ func (d *directory) records() iter.Seq[record] {
 	}
 }
 
-// recordLengths returns the lengths of all records in bytes. They are known
-// before anything is placed.
-func (d *directory) recordLengths() iter.Seq[int64] {
-	return func(yield func(int64) bool) {
-		for r := range d.records() {
-			if !yield(recordLength(r.id, r.systemUse)) {
-				return
-			}
+// recordsSize returns how many bytes a directory takes, in whole blocks, which
+// records do not cross. It is known before anything is placed.
+func (d *directory) recordsSize() (size int64) {
+	for r := range d.records() {
+		length := recordLength(r.id, r.systemUse)
+		if left := blockSize - size%blockSize; length > left {
+			size += left
 		}
+		size += length
 	}
+	return alignUp(size, blockSize)
 }
 
 // encode returns the blocks of a directory.

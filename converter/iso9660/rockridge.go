@@ -6,23 +6,23 @@ import (
 	"github.com/cloudlets/cloudlets/image"
 )
 
-// addRockRidge makes the system use fields of all records.
-func (c *continuation) addRockRidge(h *hierarchy) {
-	for _, dir := range h.dirs {
-		self := attributeFields(dir.file)
-		if dir.number == 1 {
-			// The root says that there are such fields, and which (SUSP 5.3, 5.5).
-			sharing := field(fieldSharing, []byte(sharingCheck), []byte{0})
-			self = append(append([][]byte{sharing}, self...), extensionField())
-		}
-		dir.self = c.fit(self, systemUseRoom([]byte(selfName)))
-		dir.up = c.fit(attributeFields(dir.parent.file), systemUseRoom([]byte(parentName)))
-		for i := range dir.entries {
-			e := &dir.entries[i]
-			fields := append(attributeFields(e.file), nameFields(e.name)...)
-			fields = append(fields, typeFields(e.file.Inode)...)
-			e.systemUse = c.fit(fields, systemUseRoom(e.id))
-		}
+// addRockRidge makes the system use fields of the records in a directory. What
+// does not fit them goes into continuation areas from a block on.
+func (d *directory) addRockRidge(block int64) {
+	d.areas = continuation{first: block}
+	self := attributeFields(d.file)
+	if d.number == 1 {
+		// The root says that there are such fields, and which (SUSP 5.3, 5.5).
+		sharing := field(fieldSharing, []byte(sharingCheck), []byte{0})
+		self = append(append([][]byte{sharing}, self...), extensionField())
+	}
+	d.self = d.areas.fit(self, systemUseRoom([]byte(selfName)))
+	d.up = d.areas.fit(attributeFields(d.parent.file), systemUseRoom([]byte(parentName)))
+	for i := range d.entries {
+		e := &d.entries[i]
+		fields := append(attributeFields(e.file), nameFields(e.name)...)
+		fields = append(fields, typeFields(e.file.Inode)...)
+		e.systemUse = d.areas.fit(fields, systemUseRoom(e.id))
 	}
 }
 

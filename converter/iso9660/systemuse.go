@@ -10,8 +10,8 @@ func field(signature string, data ...[]byte) []byte {
 	return f
 }
 
-// continuation is the region of continuation areas: system use fields that do
-// not fit the records they belong to. No area crosses a block, as Linux asks.
+// continuation is the continuation areas of a directory: system use fields that
+// do not fit the records they belong to. No area crosses a block, as Linux asks.
 type continuation struct {
 	first int64 // block
 	data  []byte
