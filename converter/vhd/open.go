@@ -122,7 +122,9 @@ func (r *reader) addBlock(number int64, entry uint32) error {
 	if err := r.file.Contains("block", uint64(off), bitmapSize+r.header.blockSize); err != nil {
 		return err
 	}
-	r.used.Join("block", off, bitmapSize+r.header.blockSize)
+	if err := r.used.Join("block", off, bitmapSize+r.header.blockSize); err != nil {
+		return err
+	}
 	bitmap, err := r.file.Bytes("bitmap", uint64(off), container.DivideUp(size, sectorSize*8))
 	if err != nil {
 		return err

@@ -119,7 +119,9 @@ func (r *reader) addBlock(block int64, entry uint64) error {
 	if err := r.file.Contains("block", off, r.blockSize); err != nil {
 		return err
 	}
-	r.used.Join("block", int64(off), r.blockSize)
+	if err := r.used.Join("block", int64(off), r.blockSize); err != nil {
+		return err
+	}
 	if state == statePartial {
 		return r.addSectors(block, int64(off), n)
 	}
