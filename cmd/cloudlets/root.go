@@ -80,6 +80,7 @@ booted by digest.
 		newTrace(g),
 		newList(g),
 		newInspect(g),
+		newLint(g),
 		newIndex(g),
 		newBootkit(g),
 		newCommit(g),
