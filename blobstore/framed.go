@@ -29,10 +29,12 @@ func (s *Store) SealFrames(ctx context.Context, blob digest.Digest, pos frame.Po
 		return Record{}, fmt.Errorf("seal frames of %s: %w", blob, err)
 	}
 	defer content.Close()
-	// As a map of one extent the content is read ahead by several goroutines.
-	var b extent.Builder
-	b.Source(extent.Digest(blob), 0, content.Size())
-	m, err := b.Build()
+	// As a map the content is read ahead by several goroutines.
+	index, _, err := s.FrameIndex(ctx, blob, pos)
+	if err != nil {
+		return Record{}, fmt.Errorf("seal frames of %s: %w", blob, err)
+	}
+	m, err := index.Map(extent.Digest(blob))
 	if err != nil {
 		return Record{}, fmt.Errorf("seal frames of %s: %w", blob, err)
 	}

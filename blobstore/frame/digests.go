@@ -30,6 +30,9 @@ func NewHasher() (*Hasher, error) {
 func (h *Hasher) Equal(r io.Reader, n int64, x *Index, first, last int) (bool, error) {
 	for i := first; i <= last; i++ {
 		f := x.At(i)
+		if f.ContentSize > MaxContent {
+			return false, nil
+		}
 		content := h.content[:f.ContentSize]
 		if _, err := io.ReadFull(r, content); err != nil {
 			return false, fmt.Errorf("read content to compare: %w", err)

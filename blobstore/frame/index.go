@@ -16,8 +16,8 @@ import (
 var ErrFormat = errors.New("not a valid frame index")
 
 const (
-	// MaxContent is the most content one frame holds, in bytes. A read of a few
-	// bytes decodes at most this much.
+	// MaxContent is the most content one frame holds, in bytes, unless that is
+	// nothing but zeros. A read of a few bytes decodes at most this much.
 	MaxContent = 128 << 10
 	// MaxFrames bounds an index: 2 TiB of content in full frames.
 	MaxFrames = 16 << 20
@@ -35,6 +35,7 @@ const (
 
 	indexSignature  = "cloudlets frames"
 	indexVersion    = 1
+	zerosVersion    = 2                           // has frames of more than MaxContent zeros
 	indexHeaderSize = len(indexSignature) + 4 + 4 // signature, version, count
 	indexEntrySize  = 4 + 4 + sha256.Size         // stored size, content size, SHA-256
 )
@@ -53,6 +54,7 @@ type Index struct {
 	stored  []int64 // where each frame ends in the blob
 	content []int64 // where each frame's content ends
 	digests [][sha256.Size]byte
+	zeros   bool // there are frames of more than MaxContent zeros
 }
 
 // Len returns the number of frames.
@@ -121,6 +123,16 @@ func (x *Index) append(stored, content int64, d [sha256.Size]byte) {
 	x.stored = append(x.stored, x.StoredSize()+stored)
 	x.content = append(x.content, x.ContentSize()+content)
 	x.digests = append(x.digests, d)
+	x.zeros = x.zeros || content > MaxContent
+}
+
+// version returns the version of the index. Those of older programs are without
+// long runs of zeros.
+func (x *Index) version() uint32 {
+	if x.zeros {
+		return zerosVersion
+	}
+	return indexVersion
 }
 
 // Encode returns the index as it stands in a blob, without the header of its
@@ -129,7 +141,7 @@ func (x *Index) append(stored, content int64, d [sha256.Size]byte) {
 func (x *Index) Encode() []byte {
 	b := make([]byte, 0, indexHeaderSize+x.Len()*indexEntrySize)
 	b = append(b, indexSignature...)
-	b = binary.LittleEndian.AppendUint32(b, indexVersion)
+	b = binary.LittleEndian.AppendUint32(b, x.version())
 	b = binary.LittleEndian.AppendUint32(b, uint32(x.Len()))
 	for i := range x.Len() {
 		f := x.At(i)
@@ -148,8 +160,8 @@ func Decode(b []byte) (*Index, error) {
 	}
 	version := binary.LittleEndian.Uint32(b[len(indexSignature):])
 	count := binary.LittleEndian.Uint32(b[len(indexSignature)+4:])
-	if version != indexVersion {
-		return nil, fmt.Errorf("%w: version %d, this program reads version %d", ErrFormat, version, indexVersion)
+	if version != indexVersion && version != zerosVersion {
+		return nil, fmt.Errorf("%w: version %d, this program reads versions %d and %d", ErrFormat, version, indexVersion, zerosVersion)
 	}
 	b = b[indexHeaderSize:]
 	if count > MaxFrames || int64(len(b)) != int64(count)*int64(indexEntrySize) {
@@ -160,14 +172,39 @@ func Decode(b []byte) (*Index, error) {
 		content: make([]int64, 0, count),
 		digests: make([][sha256.Size]byte, 0, count),
 	}
+	runs := make(zeroRuns)
 	for ; len(b) > 0; b = b[indexEntrySize:] {
-		stored, content := binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])
-		if stored == 0 || stored > maxStored || content == 0 || content > MaxContent {
+		stored, content := int64(binary.LittleEndian.Uint32(b)), int64(binary.LittleEndian.Uint32(b[4:]))
+		sum := [sha256.Size]byte(b[8:])
+		sound := stored > 0 && stored <= maxStored && content > 0
+		if content > MaxContent {
+			sound = stored == zeroSize(content) && runs.has(content, sum)
+		}
+		if !sound {
 			return nil, fmt.Errorf("%w: frame %d has %d bytes for %d bytes of content", ErrFormat, x.Len(), stored, content)
 		}
-		x.append(int64(stored), int64(content), [sha256.Size]byte(b[8:]))
+		x.append(stored, content, sum)
+	}
+	if version != x.version() {
+		return nil, fmt.Errorf("%w: version %d without a long run of zeros, or version %d with one", ErrFormat, zerosVersion, indexVersion)
 	}
 	return x, nil
+}
+
+// zeroRuns are the digests of frames of zeros by their content size. There are
+// few of them: what is longer than MaxContent is a multiple of it.
+type zeroRuns map[int64][sha256.Size]byte
+
+// has reports whether a digest is that of the frame of n zeros, n > MaxContent,
+// and there may be such a frame.
+func (r zeroRuns) has(n int64, d [sha256.Size]byte) bool {
+	if n > MaxZeros || n%MaxContent != 0 {
+		return false
+	}
+	if _, ok := r[n]; !ok {
+		r[n] = zeroDigest(n)
+	}
+	return r[n] == d
 }
 
 // Position is where a blob keeps its index.

@@ -62,6 +62,12 @@ func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 	n := 0
 	for i := r.index.Find(off); n < len(p) && i < r.index.Len(); i++ {
 		f := r.index.At(i)
+		if f.ContentSize > MaxContent { // zeros: the index was checked
+			run := min(int64(len(p)-n), f.ContentOffset+f.ContentSize-off-int64(n))
+			clear(p[n : n+int(run)])
+			n += int(run)
+			continue
+		}
 		content, err := r.content(f, p[n:])
 		if err != nil {
 			return n, fmt.Errorf("read frame %d at %d: %w", i, f.Offset, err)

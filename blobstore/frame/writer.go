@@ -16,12 +16,17 @@ import (
 // than compressing them.
 const batchSize = 512 << 10
 
+// maxBatchCuts is how many frames are handed to a worker at once where runs of
+// zeros are among them, which are long as stored and have no content.
+const maxBatchCuts = 64
+
 // Writer writes content as a blob of frames. Frames are compressed by several
 // goroutines and written in order. It is used by one goroutine.
 type Writer struct {
 	w     io.Writer
 	open  *batch // being filled
 	start int    // where the current frame starts in open.content
+	size  int64  // of the content so far
 
 	work    chan *batch // to the workers
 	ordered chan *batch // to the goroutine that writes
@@ -38,10 +43,17 @@ type Writer struct {
 // batch is a run of whole frames.
 type batch struct {
 	content []byte
-	cuts    []int // where frames end in content
+	cuts    []cut
 	stored  []byte
 	frames  []Frame // sizes and digests
 	done    chan struct{}
+}
+
+// cut is where a frame ends in the content of a batch. One of zeros has none
+// there.
+type cut struct {
+	end   int
+	zeros int64
 }
 
 // NewWriter returns a writer to w, which is called from one goroutine at a
@@ -93,6 +105,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 		n := min(room, len(p)-written)
 		w.open.content = append(w.open.content, p[written:written+n]...)
 		written += n
+		w.size += int64(n)
 		if n == room {
 			if err := w.Cut(); err != nil {
 				return written, err
@@ -109,12 +122,37 @@ func (w *Writer) Cut() error {
 	if end == w.start {
 		return nil
 	}
-	w.open.cuts = append(w.open.cuts, end)
+	w.open.cuts = append(w.open.cuts, cut{end: end})
 	w.start = end
 	if end < batchSize {
 		return nil
 	}
 	return w.send()
+}
+
+// Zeros appends n zeros in frames of their own. They end at whole multiples of
+// MaxZeros of the content and, but for the last, of MaxContent, so that a change
+// within a long run leaves most of its frames alone.
+func (w *Writer) Zeros(n int64) error {
+	if err := w.Cut(); err != nil {
+		return err
+	}
+	for n > 0 {
+		run := min(n, MaxZeros-w.size%MaxZeros)
+		if run > MaxContent {
+			run -= run % MaxContent
+		}
+		w.open.cuts = append(w.open.cuts, cut{end: w.start, zeros: run})
+		w.size += run
+		n -= run
+		if len(w.open.cuts) < maxBatchCuts {
+			continue
+		}
+		if err := w.send(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *Writer) send() error {
@@ -204,15 +242,20 @@ func (w *Writer) fail(err error) {
 func compress(enc *zstd.Encoder, work <-chan *batch) {
 	for b := range work {
 		start := 0
-		for _, end := range b.cuts {
-			from := len(b.stored)
-			b.stored = enc.EncodeAll(b.content[start:end], b.stored)
+		for _, c := range b.cuts {
+			from, content := len(b.stored), c.zeros
+			if c.zeros > 0 {
+				b.stored = appendZeros(b.stored, c.zeros)
+			} else {
+				b.stored = enc.EncodeAll(b.content[start:c.end], b.stored)
+				content = int64(c.end - start)
+			}
 			b.frames = append(b.frames, Frame{
 				Size:        int64(len(b.stored) - from),
-				ContentSize: int64(end - start),
+				ContentSize: content,
 				Digest:      sha256.Sum256(b.stored[from:]),
 			})
-			start = end
+			start = c.end
 		}
 		close(b.done)
 	}
