@@ -21,6 +21,11 @@ const (
 	AnnotationFramesSize   = "org.cloudlets.frames.size"
 	AnnotationFramesDigest = "org.cloudlets.frames.digest"
 
+	// On the descriptor of a disk that is kept as frames: the digest of the raw
+	// disk, and its size in bytes, decimal.
+	AnnotationContentDigest = "org.cloudlets.content.digest"
+	AnnotationContentSize   = "org.cloudlets.content.size"
+
 	// On the manifest of a version that was committed: the digests of the
 	// versions it was made from, separated by commas, the one it replaces
 	// first; why, and by whom. When is org.opencontainers.image.created.
@@ -75,6 +80,25 @@ func ParseArtifactKind(artifactType string) (imageType, container string, ok boo
 // which is also the media type of its blob.
 func ArtifactOutput(outputType, format string) string {
 	return "application/vnd.cloudlets." + outputType + "." + format
+}
+
+// framesSuffix ends the media type of what is kept as zstd frames.
+const framesSuffix = "+zstd"
+
+// MediaTypeFramed returns the media type of the blob of an artifact of an image
+// type that is kept as frames of the raw content.
+func MediaTypeFramed(imageType string) string { return ArtifactKind(imageType, "raw") + framesSuffix }
+
+// FramedContent returns, by its annotations, the digest and the size in bytes of
+// the content that a descriptor's blob keeps as frames. ok is false of a blob
+// that is its own content.
+func FramedContent(mediaType string, annotations map[string]string) (d digest.Digest, size int64, ok bool) {
+	if !strings.HasPrefix(mediaType, artifactPrefix) || !strings.HasSuffix(mediaType, framesSuffix) {
+		return "", 0, false
+	}
+	d, err1 := digest.Parse(annotations[AnnotationContentDigest])
+	size, err2 := strconv.ParseInt(annotations[AnnotationContentSize], 10, 64)
+	return d, size, errors.Join(err1, err2) == nil && size >= 0
 }
 
 // Bootkit names a boot kit.

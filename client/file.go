@@ -15,6 +15,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/converter/container"
+	"github.com/cloudlets/cloudlets/image/cloudlet"
 	"github.com/cloudlets/cloudlets/image/kind"
 )
 
@@ -26,6 +28,7 @@ type File struct {
 	name    string
 	content *os.File
 	size    int64
+	disk    *container.Disk // nil where the file is pushed as it is
 }
 
 // Close ends reading.
@@ -34,16 +37,45 @@ func (f *File) Close() error { return f.content.Close() }
 // Content returns the content, which can be read until the file is closed.
 func (f *File) Content() *io.SectionReader { return io.NewSectionReader(f.content, 0, f.size) }
 
+// FileOptions say how a file is opened.
+type FileOptions struct {
+	// Declared is what the file is said to be; either fact may be missing.
+	Declared kind.Kind
+	// Verbatim takes every file as it is. Otherwise the disk or the filesystem in
+	// a file is opened, whatever contains it.
+	Verbatim bool
+	// MaxSize is how large a disk may be, in bytes; 0 is DefaultMaxSize, and a
+	// limit to what compressed data may expand to.
+	MaxSize int64
+}
+
 // OpenFile opens a file, or "-" for stdin, and compares what it is declared to be
 // with its content. It returns nil for what is to be pushed as a rootfs: nothing
 // is declared, and the content is no image of the kinds that there are.
-func (c *Client) OpenFile(path string, stdin io.Reader, declared kind.Kind) (*File, error) {
+func (c *Client) OpenFile(path string, stdin io.Reader, o FileOptions) (*File, error) {
+	f, err := c.openFileContent(path, stdin, o.Declared)
+	if f == nil || err != nil {
+		return nil, err
+	}
+	known, err := c.identify(f, o)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	if err != nil || !known {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// openFileContent opens what may be read at any offset: nil for what can only be
+// a rootfs.
+func (c *Client) openFileContent(path string, stdin io.Reader, declared kind.Kind) (*File, error) {
 	undeclared := declared == kind.Kind{}
 	if path == "-" {
 		if undeclared {
 			return nil, nil
 		}
-		return c.spoolFile(stdin, declared)
+		return c.spoolFile(stdin)
 	}
 	info, err := os.Stat(path)
 	switch {
@@ -59,18 +91,11 @@ func (c *Client) OpenFile(path string, stdin io.Reader, declared kind.Kind) (*Fi
 	if err != nil {
 		return nil, err
 	}
-	f, err := identify(&File{name: filepath.Base(path), content: content, size: info.Size()}, declared)
-	if f == nil {
-		err = errors.Join(err, content.Close())
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return f, nil
+	return &File{name: filepath.Base(path), content: content, size: info.Size()}, nil
 }
 
 // spoolFile reads a file to the end first, because its end counts too.
-func (c *Client) spoolFile(stdin io.Reader, declared kind.Kind) (*File, error) {
+func (c *Client) spoolFile(stdin io.Reader) (*File, error) {
 	spool, err := newSpool()
 	if err != nil {
 		return nil, err
@@ -79,34 +104,53 @@ func (c *Client) spoolFile(stdin io.Reader, declared kind.Kind) (*File, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read the standard input: %w", err), spool.Close())
 	}
-	f, err := identify(&File{content: spool, size: size}, declared)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("standard input: %w", err), spool.Close())
-	}
-	return f, nil
+	return &File{content: spool, size: size}, nil
 }
 
-// identify decides what a file is. It returns nil for a rootfs.
-func identify(f *File, declared kind.Kind) (*File, error) {
+// identify decides what a file is, and opens the disk in it. It reports false for
+// a rootfs.
+func (c *Client) identify(f *File, o FileOptions) (known bool, err error) {
+	packed, err := f.packedDisk(o)
+	if err == nil && packed {
+		err = c.unpack(f, o)
+	}
+	if err != nil {
+		return false, err
+	}
+	known, err = f.decide(o.Declared)
+	if err == nil && known && !o.Verbatim {
+		err = f.openDisk(o)
+	}
+	return known, err
+}
+
+// decide compares what a file is declared to be with its content. It reports
+// false for a rootfs.
+func (f *File) decide(declared kind.Kind) (known bool, err error) {
 	found, err := kind.Detect(f.content, f.size)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	if (declared == kind.Kind{}) && (found.Tar || !found.Known()) {
-		return nil, nil
+		return false, nil
 	}
 	f.Kind, err = found.Decide(declared)
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
+	return err == nil, err
 }
 
 // PushFile pushes a file as an artifact of its kind, and tags it as the
 // repository's reference says. Equal files make equal artifacts, but for their
-// names and annotations.
+// names and annotations; so do equal disks, whatever contains them.
 func (r *Repository) PushFile(ctx context.Context, f *File, o PushOptions) (ocispec.Descriptor, error) {
-	blob, err := r.pushFileBlob(ctx, f)
+	annotations := make(map[string]string)
+	if err := f.annotate(annotations, o); err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	push := r.pushFileBlob
+	if f.disk != nil {
+		push = r.pushDisk
+	}
+	blob, err := push(ctx, f)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
@@ -115,22 +159,34 @@ func (r *Repository) PushFile(ctx context.Context, f *File, o PushOptions) (ocis
 		return ocispec.Descriptor{}, fmt.Errorf("push config: %w", err)
 	}
 	config.Data = nil
-	annotations := map[string]string{
-		api.AnnotationImageType:       string(f.Kind.Type),
-		api.AnnotationContainerFormat: string(f.Kind.Container),
-	}
-	if o.Created != nil {
-		annotations[ocispec.AnnotationCreated] = o.Created.UTC().Format(time.RFC3339)
-	}
-	maps.Copy(annotations, o.Annotations)
 	return r.pushManifest(ctx, ocispec.Manifest{
 		Versioned:    specs.Versioned{SchemaVersion: 2},
 		MediaType:    ocispec.MediaTypeImageManifest,
-		ArtifactType: blob.MediaType,
+		ArtifactType: api.ArtifactKind(string(f.Kind.Type), string(f.Kind.Container)),
 		Config:       config,
 		Layers:       []ocispec.Descriptor{blob},
 		Annotations:  annotations,
 	})
+}
+
+// annotate adds what the OCI manifest says of a file.
+func (f *File) annotate(annotations map[string]string, o PushOptions) error {
+	if o.Manifest != nil {
+		m, err := cloudlet.ParseManifest(o.Manifest)
+		if err != nil {
+			return fmt.Errorf("cloudlet manifest: %w", err)
+		}
+		if err := annotate(annotations, m, o.Manifest); err != nil {
+			return err
+		}
+	}
+	annotations[api.AnnotationImageType] = string(f.Kind.Type)
+	annotations[api.AnnotationContainerFormat] = string(f.Kind.Container)
+	if o.Created != nil {
+		annotations[ocispec.AnnotationCreated] = o.Created.UTC().Format(time.RFC3339)
+	}
+	maps.Copy(annotations, o.Annotations)
+	return nil
 }
 
 // pushFileBlob reads the file twice: for its digest, and to send it unless the
@@ -178,8 +234,8 @@ func IdentifyDisk(path string, filesystem bool) (kind.Kind, error) {
 	if filesystem {
 		declared.Type = kind.Filesystem
 	}
-	f, err := identify(&File{content: content, size: info.Size()}, declared)
-	if err != nil {
+	f := &File{content: content, size: info.Size()}
+	if _, err := f.decide(declared); err != nil {
 		return kind.Kind{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return f.Kind, nil

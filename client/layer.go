@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"strconv"
 	"time"
@@ -29,38 +30,54 @@ type layer struct {
 	manifest   []byte    // the cloudlet manifest in it, if any
 }
 
+// tarLayer has a tar written as a layer.
+func tarLayer(tar io.Reader) layerWriter {
+	return func(w io.Writer) (*layer, error) { return writeLayer(tar, w) }
+}
+
 // writeLayer writes a tar as a layer of frames to w.
 func writeLayer(tar io.Reader, w io.Writer) (*layer, error) {
+	var look scout
+	l, err := writeFramed(w, func(frames *frame.Writer, content hash.Hash) error {
+		return tarball.Cut(io.TeeReader(tar, content), frames, look.visit)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := look.check(); err != nil {
+		return nil, err
+	}
+	l.descriptor.MediaType = ocispec.MediaTypeImageLayerZstd
+	l.newest, l.manifest = look.newest, look.manifest.Bytes()
+	return l, nil
+}
+
+// writeFramed writes a blob of frames to w. fill writes the content to frames,
+// and to the hash.
+func writeFramed(w io.Writer, fill func(frames *frame.Writer, content hash.Hash) error) (*layer, error) {
 	stored := newHashWriter(w)
 	frames, err := frame.NewWriter(stored)
 	if err != nil {
 		return nil, err
 	}
 	content := sha256.New()
-	var look scout
-	cutErr := tarball.Cut(io.TeeReader(tar, content), frames, look.visit)
+	fillErr := fill(frames, content)
 	index, pos, err := frames.Close()
-	if err := errors.Join(cutErr, err); err != nil {
-		return nil, err
-	}
-	if err := look.check(); err != nil {
+	if err := errors.Join(fillErr, err); err != nil {
 		return nil, err
 	}
 	return &layer{
 		descriptor: ocispec.Descriptor{
-			MediaType: ocispec.MediaTypeImageLayerZstd,
-			Digest:    stored.digest(),
-			Size:      stored.n,
+			Digest: stored.digest(),
+			Size:   stored.n,
 			Annotations: map[string]string{
 				api.AnnotationFramesOffset: strconv.FormatInt(pos.Offset, 10),
 				api.AnnotationFramesSize:   strconv.FormatInt(pos.Size, 10),
 				api.AnnotationFramesDigest: pos.Digest.String(),
 			},
 		},
-		diffID:   digest.NewDigest(digest.SHA256, content),
-		index:    index,
-		newest:   look.newest,
-		manifest: look.manifest.Bytes(),
+		diffID: digest.NewDigest(digest.SHA256, content),
+		index:  index,
 	}, nil
 }
 

@@ -192,7 +192,7 @@ func (r *Repository) pushPlan(ctx context.Context, plan *extent.Map, open extent
 		_, err := content.WriteTo(write)
 		write.CloseWithError(err)
 	}()
-	l, err = r.pushLayer(ctx, read)
+	l, err = r.pushLayer(ctx, tarLayer(read))
 	read.CloseWithError(io.ErrClosedPipe)
 	<-done
 	return l, err

@@ -14,6 +14,9 @@ import (
 	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/content/oci"
+
+	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/image/kind"
 )
 
 // maxManifest bounds a manifest that is pulled, in bytes: what the
@@ -93,7 +96,7 @@ func (r *Repository) Pull(ctx context.Context, w io.Writer) (Pulled, error) {
 		return pulled, fmt.Errorf("pull %s: it has %d layers, a file is one: copy the image with --layout", r.Reference, len(m.Layers))
 	}
 	if !isImageConfig(m.Config.MediaType) {
-		return pulled, r.PullBlob(ctx, m.Layers[0], w)
+		return pulled, r.PullFile(ctx, m.Layers[0], w)
 	}
 	config, err := r.ImageConfig(ctx, m)
 	if err != nil {
@@ -181,7 +184,7 @@ func drain(r io.Reader) error {
 // decompress undoes the compression that a layer's media type names.
 func decompress(mediaType string, r io.Reader) (io.ReadCloser, error) {
 	switch mediaType {
-	case ocispec.MediaTypeImageLayerZstd:
+	case ocispec.MediaTypeImageLayerZstd, api.MediaTypeFramed(string(kind.Disk)), api.MediaTypeFramed(string(kind.Filesystem)):
 		z, err := zstd.NewReader(r)
 		if err != nil {
 			return nil, err

@@ -43,7 +43,7 @@ type PushOptions struct {
 // as the repository's reference says. Equal tars make equal images, whoever
 // pushes them.
 func (r *Repository) Push(ctx context.Context, tar io.Reader, o PushOptions) (ocispec.Descriptor, error) {
-	l, err := r.pushLayer(ctx, tar)
+	l, err := r.pushLayer(ctx, tarLayer(tar))
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}

@@ -24,6 +24,7 @@ type SparseFile struct {
 	file *os.File
 	path string
 	size int64
+	data int64  // bytes of it that are no hole
 	tail []byte // less than a hole, not written yet
 }
 
@@ -73,17 +74,23 @@ func (s *SparseFile) put(p []byte) error {
 		if _, err := s.file.WriteAt(p, s.size); err != nil {
 			return err
 		}
+		s.data += int64(len(p))
 	}
 	s.size += int64(len(p))
 	return nil
 }
 
-// Commit makes the file durable and gives it its name.
-func (s *SparseFile) Commit() error {
+// finish writes what is left.
+func (s *SparseFile) finish() error {
 	if err := s.flush(); err != nil {
 		return err
 	}
-	if err := s.file.Truncate(s.size); err != nil {
+	return s.file.Truncate(s.size)
+}
+
+// Commit makes the file durable and gives it its name.
+func (s *SparseFile) Commit() error {
+	if err := s.finish(); err != nil {
 		return err
 	}
 	if err := s.file.Chmod(0o644); err != nil {

@@ -21,25 +21,28 @@ import (
 	"github.com/cloudlets/cloudlets/blobstore/frame"
 )
 
-// pushLayer writes a tar as a layer and sees that the repository holds it.
+// layerWriter writes a layer to w.
+type layerWriter func(w io.Writer) (*layer, error)
+
+// pushLayer has a layer written and sees that the repository holds it.
 //
 // A cloudlets registry that has nothing to share gets the layer while it is
 // being written. Otherwise it is written to a temporary file first, because
 // which frames are to be sent is known only then.
-func (r *Repository) pushLayer(ctx context.Context, tar io.Reader) (*layer, error) {
+func (r *Repository) pushLayer(ctx context.Context, write layerWriter) (*layer, error) {
 	elders, err := r.elders(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if elders != nil && elders.Blobs == 0 {
-		return r.streamLayer(ctx, tar)
+		return r.streamLayer(ctx, write)
 	}
 	spool, err := newSpool()
 	if err != nil {
 		return nil, err
 	}
 	defer spool.Close()
-	l, err := writeLayer(tar, spool)
+	l, err := write(spool)
 	if err != nil {
 		return nil, err
 	}
@@ -77,23 +80,23 @@ func (r *Repository) elders(ctx context.Context) (*api.Elders, error) {
 }
 
 // streamLayer uploads a layer while it is being written.
-func (r *Repository) streamLayer(ctx context.Context, tar io.Reader) (*layer, error) {
+func (r *Repository) streamLayer(ctx context.Context, write layerWriter) (*layer, error) {
 	location, err := r.beginUpload(ctx)
 	if err != nil {
 		return nil, err
 	}
-	read, write := io.Pipe()
+	read, written := io.Pipe()
 	var l *layer
 	done := make(chan error, 1)
 	go func() {
 		var err error
-		l, err = writeLayer(tar, write)
-		write.CloseWithError(err)
+		l, err = write(written)
+		written.CloseWithError(err)
 		done <- err
 	}()
 	location, err = r.upload(ctx, http.MethodPatch, location, read)
 	read.CloseWithError(errors.Join(err, io.ErrClosedPipe))
-	// What is wrong with the tar matters more than the upload it broke.
+	// What is wrong with the content matters more than the upload it broke.
 	if writeErr := <-done; writeErr != nil && !errors.Is(writeErr, io.ErrClosedPipe) {
 		return nil, errors.Join(writeErr, r.cancelUpload(ctx, location))
 	}

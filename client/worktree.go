@@ -85,7 +85,7 @@ func (r *Repository) commitDir(ctx context.Context, dir string, parent ocispec.D
 	if err != nil {
 		return Committed{}, err
 	}
-	l, err := r.pushLayer(ctx, rootfs)
+	l, err := r.pushLayer(ctx, tarLayer(rootfs))
 	// Closing tells why a stream ended early.
 	if closeErr := rootfs.Close(); err == nil {
 		err = closeErr

@@ -82,7 +82,7 @@ func (f *bootFlags) fetch(cmd *cobra.Command, g *globals, reference, path string
 	if !ok {
 		return nil, fmt.Errorf("%s is not an artifact that was pushed with a --type", reference)
 	}
-	return &k, saveFile(path, func(w io.Writer) error { return repo.PullBlob(cmd.Context(), m.Layers[0], w) })
+	return &k, saveFile(path, func(w io.Writer) error { return repo.PullFile(cmd.Context(), m.Layers[0], w) })
 }
 
 // fetchDisk writes the disk of what a repository's reference names to a file.
@@ -97,7 +97,7 @@ func (f *bootFlags) fetchDisk(cmd *cobra.Command, g *globals, repo *client.Repos
 		if err := check(k); err != nil {
 			return err
 		}
-		return saveFile(path, func(w io.Writer) error { return repo.PullBlob(ctx, m.Layers[0], w) })
+		return saveFile(path, func(w io.Writer) error { return repo.PullFile(ctx, m.Layers[0], w) })
 	}
 	if err := check(kind.Kind{Type: kind.Disk, Container: bootFormat}); err != nil {
 		return err

@@ -54,13 +54,13 @@ func TestEveryKindIsPushedAndPulled(t *testing.T) {
 		{"filesystem", []string{"--container-format", "ami"}, "filesystem", "raw", "f"},
 		{"kernel", []string{"--container-format", "aki", "--type", "kernel"}, "kernel", "raw", "g"},
 		{"ramdisk", []string{"--container-format", "ari"}, "ramdisk", "raw", "h"},
-		{"disk.qcow", []string{"--type", "disk", "--container-format", "qcow"}, "disk", "qcow", "i"},
-		{"disk.qcow2", []string{"--type", "disk"}, "disk", "qcow2", "j"},
-		{"disk.vhd", []string{"--type", "disk", "--container-format", "vhd"}, "disk", "vhd", "k"},
-		{"disk.vhdx", []string{"--type", "disk", "--container-format", "vhdx"}, "disk", "vhdx", "l"},
-		{"disk.vmdk", []string{"--type", "disk", "--container-format", "vmdk"}, "disk", "vmdk", "m"},
-		{"disk.vdi", []string{"--type", "disk", "--container-format", "vdi"}, "disk", "vdi", "n"},
-		{"disk.qed", []string{"--type", "disk", "--container-format", "qed"}, "disk", "qed", "o"},
+		{"disk.qcow", []string{"--type", "disk", "--verbatim", "--container-format", "qcow"}, "disk", "qcow", "i"},
+		{"disk.qcow2", []string{"--type", "disk", "--verbatim"}, "disk", "qcow2", "j"},
+		{"disk.vhd", []string{"--type", "disk", "--verbatim", "--container-format", "vhd"}, "disk", "vhd", "k"},
+		{"disk.vhdx", []string{"--type", "disk", "--verbatim", "--container-format", "vhdx"}, "disk", "vhdx", "l"},
+		{"disk.vmdk", []string{"--type", "disk", "--verbatim", "--container-format", "vmdk"}, "disk", "vmdk", "m"},
+		{"disk.vdi", []string{"--type", "disk", "--verbatim", "--container-format", "vdi"}, "disk", "vdi", "n"},
+		{"disk.qed", []string{"--type", "disk", "--verbatim", "--container-format", "qed"}, "disk", "qed", "o"},
 		{"tree/hostname", []string{"--type", "other"}, "other", "raw", "p"},
 	} {
 		path, ref := filepath.Join(dir, c.file), s.ref("kinds/"+c.to+":1")
@@ -121,7 +121,7 @@ func TestBootKeepsToTheRules(t *testing.T) {
 	for _, name := range []string{"disk", "iso", "filesystem", "kernel", "ramdisk"} {
 		ok(t, "push", filepath.Join(dir, name), s.ref(name+":1"))
 	}
-	ok(t, "push", filepath.Join(dir, "disk.vhd"), s.ref("vhd:1"), "--type", "disk")
+	ok(t, "push", filepath.Join(dir, "disk.vhd"), s.ref("vhd:1"), "--type", "disk", "--verbatim")
 	ok(t, "push", filepath.Join(dir, "tree/hostname"), s.ref("other:1"), "--type", "other")
 	ok(t, "push", writeTar(t, bootableRootfs(t)), s.ref("image:1"))
 	fake := t.TempDir()

@@ -32,15 +32,21 @@ filesystem, an ISO 9660, a disk. --type says what the content is,
 may be left out where the content leaves no choice. aki, ari and ami are kernel,
 ramdisk and filesystem, raw.
 
+A disk or a filesystem becomes a golden image, which render gives back in every
+format: it is taken out of its container (qcow2, vmdk …) or compression (gzip,
+zstd, xz) and stored raw, in frames that versions of it share. Kernels, ramdisks
+and ISOs stay as they are, and so does every file with --verbatim.
+
 The date of an image is that of its newest file, or SOURCE_DATE_EPOCH where that
 is set.`,
 		Example: `  cloudlets push rootfs.tar localhost:5000/golden/debian:12
   mmdebstrap bookworm | cloudlets push - localhost:5000/golden/debian:12
   cloudlets push disk.qcow2 localhost:5000/disks/debian:12 --type disk --container-format qcow2
+  cloudlets push disk.raw.xz localhost:5000/disks/debian:12
   cloudlets push rootfs.tar localhost:5000/golden/debian:12.8 --annotation org.opencontainers.image.version=12.8`,
 		Args: exactly("FILE", "REFERENCE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			declared, err := kind.Parse(flags.imageType, flags.container)
+			opening, err := flags.opening()
 			if err != nil {
 				return usageError{err}
 			}
@@ -52,15 +58,12 @@ is set.`,
 			if err != nil {
 				return err
 			}
-			file, err := c.OpenFile(args[0], cmd.InOrStdin(), declared)
+			file, err := c.OpenFile(args[0], cmd.InOrStdin(), opening)
 			if err != nil {
 				return err
 			}
 			if file == nil {
 				return pushRootfs(g, cmd, c.OpenRootfs, args[0], repo, options)
-			}
-			if options.Manifest != nil {
-				return usageError{errors.Join(errors.New("--manifest is for root filesystems: a file of another kind has no cloudlet manifest"), file.Close())}
 			}
 			d, err := repo.PushFile(cmd.Context(), file, options)
 			if err := errors.Join(err, file.Close()); err != nil {
@@ -78,6 +81,14 @@ type pushFlags struct {
 	arch, imageType, container string
 	annotations                []string
 	base, manifest             string
+	verbatim                   bool
+	maxSize                    byteSize
+}
+
+// opening returns how a file is opened.
+func (f *pushFlags) opening() (client.FileOptions, error) {
+	declared, err := kind.Parse(f.imageType, f.container)
+	return client.FileOptions{Declared: declared, Verbatim: f.verbatim, MaxSize: int64(f.maxSize)}, err
 }
 
 func (f *pushFlags) register(cmd *cobra.Command) {
@@ -85,7 +96,9 @@ func (f *pushFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.arch, "arch", "", "architecture of the image (default: what its cloudlet manifest says, or amd64)")
 	flags.StringVar(&f.manifest, "manifest", "", "file with the cloudlet manifest, instead of the one in the root filesystem")
 	flags.StringVar(&f.imageType, "type", "", "image type: kernel, ramdisk, filesystem, iso9660, disk or other")
-	flags.StringVar(&f.container, "container-format", "", "container format: raw, cow, qcow, qcow2, vhd, vhdx, vmdk, vdi, qed, ova; or aki, ari, ami")
+	flags.StringVar(&f.container, "container-format", "", "container format: raw, cow, qcow, qcow2, vhd, vhdx, vmdk, vdi, qed, parallels, ova; or aki, ari, ami")
+	flags.BoolVar(&f.verbatim, "verbatim", false, "push a file as it is, and not the disk in it")
+	flags.Var(&f.maxSize, "max-size", "size of a disk at most, however little the file has of it (default 1T; given, it is the only limit to what compressed data expands to)")
 	flags.StringArrayVar(&f.annotations, "annotation", nil, "KEY=VALUE to put on the OCI manifest; may be repeated")
 	flags.StringVar(&f.base, "base", "", "reference of the image that this one was made from, to annotate it with name and digest")
 }

@@ -49,7 +49,7 @@ func (c *container) finding(signs []sign) Finding {
 // findContainer returns the container that a file is, or nil.
 func findContainer(r io.ReaderAt, head []byte, size int64) (*container, error) {
 	for _, find := range []func(io.ReaderAt, []byte, int64) (*container, error){
-		findQcow, findCow, findQED, findVDI, findVHDX, findVMDK, findVHD, findOVA,
+		findQcow, findCow, findQED, findParallels, findVDI, findVHDX, findVMDK, findVHD, findOVA,
 	} {
 		if c, err := find(r, head, size); c != nil || err != nil {
 			return c, err
@@ -125,6 +125,15 @@ func findQED(_ io.ReaderAt, head []byte, _ int64) (*container, error) {
 		c.missing = "a backing file"
 	}
 	return c, nil
+}
+
+// findParallels looks at the magic numbers of Parallels' disks, the old and the
+// new one (QEMU, docs/interop/parallels.rst).
+func findParallels(_ io.ReaderAt, head []byte, _ int64) (*container, error) {
+	if !has(head, 0, "WithoutFreeSpace") && !has(head, 0, "WithouFreSpacExt") {
+		return nil, nil
+	}
+	return &container{container: Parallels, what: "a Parallels header"}, nil
 }
 
 // findVDI reads the header of VirtualBox's format, whose image type 4 is a

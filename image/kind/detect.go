@@ -26,6 +26,9 @@ type Finding struct {
 	// Contradictory says that the signs exclude each other: a file made to be
 	// one thing to one reader and another to the next.
 	Contradictory bool
+	// Packed says that the content is a compressed disk, and no disk before it was
+	// decompressed.
+	Packed bool
 	// Tar says that the content is, or that its compression holds, a tar.
 	Tar bool
 }
@@ -70,6 +73,7 @@ func (f *Finding) conclude(signs []sign, size int64) {
 	for _, s := range signs {
 		f.Signs = append(f.Signs, s.what)
 		f.Tar = f.Tar || s.class == tarballClass
+		f.Packed = f.Packed || s.class == packedDisk
 		classes[s.class] = true
 	}
 	has := func(all ...class) bool {
@@ -144,6 +148,8 @@ func (f Finding) Decide(declared Kind) (Kind, error) {
 // refuse says why a file is no image, whatever it is declared to be.
 func (f Finding) refuse() error {
 	switch {
+	case f.Packed:
+		return fmt.Errorf("the file has %s, and is no disk before it was decompressed", f.Describe())
 	case f.Contradictory:
 		return fmt.Errorf("the file has %s, which exclude each other: what it is depends on who reads it", f.Describe())
 	case f.Missing != "":

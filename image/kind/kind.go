@@ -27,21 +27,22 @@ type Container string
 
 // Container formats.
 const (
-	Raw   Container = "raw" // nothing
-	Cow   Container = "cow" // of user-mode Linux
-	Qcow  Container = "qcow"
-	Qcow2 Container = "qcow2"
-	VHD   Container = "vhd"
-	VHDX  Container = "vhdx"
-	VMDK  Container = "vmdk"
-	VDI   Container = "vdi"
-	QED   Container = "qed"
-	OVA   Container = "ova" // a tar of machines, with their disks
+	Raw       Container = "raw" // nothing
+	Cow       Container = "cow" // of user-mode Linux
+	Qcow      Container = "qcow"
+	Qcow2     Container = "qcow2"
+	VHD       Container = "vhd"
+	VHDX      Container = "vhdx"
+	VMDK      Container = "vmdk"
+	VDI       Container = "vdi"
+	QED       Container = "qed"
+	Parallels Container = "parallels"
+	OVA       Container = "ova" // a tar of machines, with their disks
 )
 
 // Containers returns the container formats.
 func Containers() []Container {
-	return []Container{Raw, Cow, Qcow, Qcow2, VHD, VHDX, VMDK, VDI, QED, OVA}
+	return []Container{Raw, Cow, Qcow, Qcow2, VHD, VHDX, VMDK, VDI, QED, Parallels, OVA}
 }
 
 // transports are the names that EC2 gives to images on their way. What arrives

@@ -27,7 +27,7 @@ func TestDeclarationsAreRead(t *testing.T) {
 		{"", "ami", kind.Kind{Type: kind.Filesystem, Container: kind.Raw}, ""},
 		{"disk", "ami", kind.Kind{}, "expected filesystem"},
 		{"iso", "", kind.Kind{}, `"iso": expected one of kernel, ramdisk, filesystem, iso9660, disk, other`},
-		{"disk", "vpc", kind.Kind{}, `"vpc": expected one of raw, cow, qcow, qcow2, vhd, vhdx, vmdk, vdi, qed, ova, aki, ari, ami`},
+		{"disk", "vpc", kind.Kind{}, `"vpc": expected one of raw, cow, qcow, qcow2, vhd, vhdx, vmdk, vdi, qed, parallels, ova, aki, ari, ami`},
 		{"kernel", "ova", kind.Kind{}, "whole machines"},
 	} {
 		got, err := kind.Parse(c.imageType, c.container)
@@ -142,7 +142,7 @@ func TestCraftedContentIsNotGuessed(t *testing.T) {
 // without a kernel and a ramdisk.
 func TestRulesOfBooting(t *testing.T) {
 	kernel, ramdisk := kind.Kind{Type: kind.Kernel, Container: kind.Raw}, kind.Kind{Type: kind.Ramdisk, Container: kind.Raw}
-	attachable := []kind.Container{kind.Raw, kind.Qcow, kind.Qcow2, kind.VHD, kind.VHDX, kind.VMDK, kind.VDI, kind.QED}
+	attachable := []kind.Container{kind.Raw, kind.Qcow, kind.Qcow2, kind.VHD, kind.VHDX, kind.VMDK, kind.VDI, kind.QED, kind.Parallels}
 	for _, imageType := range kind.Types() {
 		for _, container := range kind.Containers() {
 			k := kind.Kind{Type: imageType, Container: container}

@@ -22,6 +22,7 @@ const (
 	ramdisk
 	program      // what may be a kernel
 	packed       // what may be a ramdisk
+	packedDisk   // a compressed disk
 	bootSector   // what may be a disk
 	encrypted    // what may be anything that is attached as a block device
 	foreign      // what is no image
@@ -45,6 +46,8 @@ func (c class) types() []Type {
 		return []Type{Kernel, Other}
 	case packed:
 		return []Type{Ramdisk, Other}
+	case packedDisk:
+		return []Type{Disk}
 	case bootSector:
 		return []Type{Disk, Other}
 	case encrypted:
@@ -104,8 +107,6 @@ func magics() []magic {
 
 		{0, "LUKS\xba\xbe", sign{"a LUKS header", encrypted}, nil},
 
-		{0, "WithoutFreeSpace", sign{"a Parallels disk, which is not supported", foreign}, nil},
-		{0, "WithouFreSpacExt", sign{"a Parallels disk, which is not supported", foreign}, nil},
 		{0, "070707", sign{"an old cpio archive", foreign}, nil},
 		{0, "PK\x03\x04", sign{"a zip archive", foreign}, nil},
 		{0, "7z\xbc\xaf\x27\x1c", sign{"a 7z archive", foreign}, nil},
@@ -249,6 +250,8 @@ func packedSign(head []byte) (sign, bool) {
 		return sign{signs[0].what + " in " + what, kernel}, true
 	case hasClass(signs, tarballClass):
 		return sign{"a tar in " + what, tarballClass}, true
+	case hasClass(signs, table):
+		return sign{signs[0].what + " in " + what, packedDisk}, true
 	}
 	return sign{what, foreign}, true
 }

@@ -100,6 +100,7 @@ func TestContainersThatQEMUMakes(t *testing.T) {
 		"qed":                {[]string{"qed"}, kind.QED},
 		"vdi":                {[]string{"vdi"}, kind.VDI},
 		"vhdx":               {[]string{"vhdx"}, kind.VHDX},
+		"parallels":          {[]string{"parallels"}, kind.Parallels},
 		"vhd, dynamic":       {[]string{"vpc"}, kind.VHD},
 		"vhd, fixed":         {[]string{"vpc", "-o", "subformat=fixed,force_size"}, kind.VHD},
 		"vhd, fixed by CHS":  {[]string{"vpc", "-o", "subformat=fixed"}, kind.VHD},

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/cloudlets/cloudlets/converter"
+)
+
+// diskSize is that of the disks that are pushed here, in bytes.
+const diskSize = 48 << 20
+
+// diskWithData makes a raw disk with a partition table, a few MiB of content and
+// holes.
+func diskWithData(t testing.TB, path string) {
+	t.Helper()
+	mustWrite(t, path, "")
+	if err := os.Truncate(path, diskSize); err != nil {
+		t.Fatal(err)
+	}
+	tool(t, "sgdisk", "-n", "1:0:0", path)
+	writeAt(t, path, 2<<20, text(1, 3<<20))
+	writeAt(t, path, 20<<20+777, text(2, 1<<20))
+}
+
+func writeAt(t testing.TB, path string, off int64, content string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt([]byte(content), off)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// occupied returns how many bytes a file occupies.
+func occupied(t testing.TB, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Sys().(*syscall.Stat_t).Blocks * 512
+}
+
+// qemuOutputs are the arguments of qemu-img convert for the formats that a disk
+// is pushed in, by the name of the file; the container format is its extension.
+var qemuOutputs = map[string][]string{
+	"v3.qcow2":        {"qcow2"},
+	"v2.qcow2":        {"qcow2", "-o", "compat=0.10"},
+	"zlib.qcow2":      {"qcow2", "-c"},
+	"zstd.qcow2":      {"qcow2", "-c", "-o", "compression_type=zstd"},
+	"small.qcow2":     {"qcow2", "-o", "cluster_size=4k"},
+	"dynamic.vhd":     {"vpc", "-o", "force_size=on"},
+	"fixed.vhd":       {"vpc", "-o", "subformat=fixed,force_size=on"},
+	"dynamic.vhdx":    {"vhdx"},
+	"fixed.vhdx":      {"vhdx", "-o", "subformat=fixed"},
+	"sparse.vmdk":     {"vmdk"},
+	"stream.vmdk":     {"vmdk", "-o", "subformat=streamOptimized"},
+	"dynamic.vdi":     {"vdi"},
+	"static.vdi":      {"vdi", "-o", "static=on"},
+	"disk.qed":        {"qed"},
+	"disk.qcow":       {"qcow"},
+	"compressed.qcow": {"qcow", "-c"},
+	"disk.parallels":  {"parallels"},
+}
+
+// layerOf returns the descriptor of the one layer of an artifact.
+func layerOf(t testing.TB, ref string) (l struct {
+	MediaType, Digest string
+	Size              int64
+	Annotations       map[string]string
+}) {
+	t.Helper()
+	var m struct{ Layers []json.RawMessage }
+	if err := json.Unmarshal([]byte(ok(t, "inspect", "--json", ref)), &m); err != nil || len(m.Layers) != 1 {
+		t.Fatal(len(m.Layers), err)
+	}
+	if err := json.Unmarshal(m.Layers[0], &l); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestADiskIsTheSameWhateverContainsIt(t *testing.T) {
+	s := newServer(t)
+	dir := t.TempDir()
+	raw := filepath.Join(dir, "disk.raw")
+	diskWithData(t, raw)
+	ok(t, "push", raw, s.ref("disks:raw"))
+	want := layerOf(t, s.ref("disks:raw"))
+	if want.MediaType != "application/vnd.cloudlets.disk.raw+zstd" || want.Annotations["org.cloudlets.content.size"] != fmt.Sprint(diskSize) ||
+		want.Annotations["org.cloudlets.content.digest"] != "sha256:"+strings.Fields(tool(t, "sha256sum", raw))[0] {
+		t.Fatalf("the layer is %+v", want)
+	}
+	for name, args := range qemuOutputs {
+		container := strings.TrimPrefix(filepath.Ext(name), ".")
+		if format, err := converter.FindFormat(container); err != nil || format.Open == nil {
+			continue
+		}
+		path := filepath.Join(dir, name)
+		tool(t, "qemu-img", append(append([]string{"convert", "-O"}, args...), raw, path)...)
+		ref := s.ref("disks:" + name)
+		ok(t, "push", path, ref, "--type", "disk")
+		if got := layerOf(t, ref); got.Digest != want.Digest {
+			t.Errorf("%s: the layer is %s, that of the raw disk %s", name, got.Digest, want.Digest)
+		}
+	}
+	for _, c := range [][]string{{"gzip", "-k"}, {"zstd", "-q"}, {"xz", "-0", "-k"}} {
+		tool(t, c[0], append(c[1:], raw)...)
+		path := raw + "." + map[string]string{"gzip": "gz", "zstd": "zst", "xz": "xz"}[c[0]]
+		ok(t, "push", path, s.ref("disks:"+c[0]))
+		if got := layerOf(t, s.ref("disks:"+c[0])); got.Digest != want.Digest {
+			t.Errorf("%s: the layer is %s, that of the raw disk %s", path, got.Digest, want.Digest)
+		}
+	}
+	out := filepath.Join(dir, "out")
+	ok(t, "pull", s.ref("disks:raw"), "-o", out)
+	same(t, out, raw)
+	if n := occupied(t, out); n > 8<<20 {
+		t.Errorf("the pulled disk of 4 MiB of content occupies %d bytes", n)
+	}
+}
+
+func TestVersionsOfADiskShareTheirFrames(t *testing.T) {
+	s := newServer(t)
+	path := filepath.Join(t.TempDir(), "disk.raw")
+	diskWithData(t, path)
+	ok(t, "push", path, s.ref("disks:1"), "--annotation", "org.example.team=golden")
+	stored := s.stored(t)
+	writeAt(t, path, 3<<20, "changed")
+	writeAt(t, path, 40<<20, text(3, 1000))
+	ok(t, "push", path, s.ref("disks:2"))
+	// Two cells of 128 KiB, an index, and what the database grows by.
+	if more := s.stored(t) - stored; more > 600<<10 {
+		t.Errorf("the second version takes %d bytes", more)
+	}
+	out := filepath.Join(t.TempDir(), "out")
+	ok(t, "pull", s.ref("disks:2"), "-o", out)
+	same(t, out, path)
+}
+
+func TestADiskHasACloudletManifest(t *testing.T) {
+	s := newServer(t)
+	dir := t.TempDir()
+	diskWithData(t, filepath.Join(dir, "disk"))
+	manifest := mustWrite(t, filepath.Join(dir, "manifest.json"), `{"name": "appliance", "arch": "x86_64"}`)
+	ok(t, "push", filepath.Join(dir, "disk"), s.ref("disks:1"), "--manifest", manifest)
+	if got := ok(t, "inspect", "--json", s.ref("disks:1")); !strings.Contains(got, `"appliance"`) {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestAHostileDiskIsRefusedBeforeAnythingIsPushed(t *testing.T) {
+	s := newServer(t)
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	raw := in("disk.raw")
+	diskWithData(t, raw)
+	tool(t, "qemu-img", "create", "-q", "-f", "qcow2", "-b", "/etc/passwd", "-F", "raw", in("backing.qcow2"), "10M")
+	tool(t, "qemu-img", "create", "-q", "-f", "qcow2", "-o", "data_file="+in("data"), in("data.qcow2"), "10M")
+	tool(t, "qemu-img", "create", "-q", "-f", "qcow2", in("huge.qcow2"), "60T")
+	tool(t, "qemu-img", "convert", "-O", "qcow2", raw, in("cut.qcow2"))
+	if err := os.Truncate(in("cut.qcow2"), 300<<10); err != nil {
+		t.Fatal(err)
+	}
+	tool(t, "gzip", "-k", raw)
+	before := s.stored(t)
+	content := mustRead(t, raw+".gz")
+	mustWrite(t, in("cut.raw.gz"), content[:len(content)/2])
+	for name, c := range map[string]struct {
+		file string
+		args []string
+		says []string
+	}{
+		"a backing file":             {"backing.qcow2", nil, []string{"a backing file"}},
+		"an external data file":      {"data.qcow2", nil, []string{"an external data file"}},
+		"a disk of 60 TiB":           {"huge.qcow2", nil, []string{"--max-size"}},
+		"a file that is cut":         {"cut.qcow2", nil, []string{"cut.qcow2"}},
+		"a stream that is cut":       {"cut.raw.gz", nil, []string{"cut short"}},
+		"more content than allowed":  {"disk.raw.gz", []string{"--max-size", "40M"}, []string{"more than is allowed", "--max-size"}},
+		"another format":             {"disk.raw", []string{"--container-format", "qcow2"}, []string{"declared as qcow2"}},
+		"a compressed disk verbatim": {"disk.raw.gz", []string{"--verbatim"}, []string{"before it was decompressed"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := append([]string{"push", in(c.file), s.ref("bad:1"), "--type", "disk"}, c.args...)
+			fails(t, exitFailed, c.says, args...)
+		})
+	}
+	if n := s.stored(t) - before; n > 64<<10 {
+		t.Errorf("%d bytes are stored", n)
+	}
+}
