@@ -47,7 +47,7 @@ var compressors = map[string]Compressor{"gzip": Gzip, "zstd": Zstd}
 func TestWhatIsPackedIsRead(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		blobs := convertertest.Blobs{}
-		tree := convertertest.DrawTree(t, blobs, trees)
+		tree := convertertest.DrawTree(t, blobs, convertertest.Trees{Files: 12, FileSize: 512 << 10, Seconds: true})
 		o := Options{BlockSize: 1 << rapid.IntRange(minBlockLog, maxBlockLog).Draw(t, "block size")}
 		data := mustPack(t, tree, o, rapid.SampledFrom([]Compressor{Gzip, Zstd}).Draw(t, "compressor"), blobs)
 		convertertest.SameListing(t, mustOpen(t, data), convertertest.ListTree(t, tree, blobs))

@@ -110,9 +110,16 @@ func (r *reader) addTail(n *image.Inode, fragment, offset, length uint32) error 
 	return r.memory.Spend(container.ExtentMemory)
 }
 
+// fragment is what a fragment is made of, as far as it is used, and where it
+// stands in the file.
+type fragment struct {
+	extent.Extent
+	at int64
+}
+
 // readTails gives all files the ends that are in fragments.
 func (r *reader) readTails() error {
-	fragments := make(map[uint32]extent.Extent, len(r.longest))
+	fragments := make(map[uint32]fragment, len(r.longest))
 	for _, t := range r.tails {
 		whole, ok := fragments[t.fragment]
 		if !ok {
@@ -122,6 +129,9 @@ func (r *reader) readTails() error {
 			}
 			fragments[t.fragment] = whole
 		}
+		if len(t.inode.Content) == 0 {
+			t.inode.Order = whole.at
+		}
 		if err := r.appendContent(t.inode, whole.Slice(int64(t.offset), int64(t.length))); err != nil {
 			return err
 		}
@@ -129,23 +139,25 @@ func (r *reader) readTails() error {
 	return nil
 }
 
-// readFragment returns what a fragment is made of, as far as it is used.
-func (r *reader) readFragment(number uint32) (extent.Extent, error) {
+// readFragment reads an entry of the table of fragments.
+func (r *reader) readFragment(number uint32) (fragment, error) {
 	c := r.metadata.entry("fragment table", r.fragmentTable, uint64(number), fragmentSize)
 	at, word := c.uint64(), c.uint32()
 	if c.err != nil {
-		return extent.Extent{}, c.err
+		return fragment{}, c.err
+	}
+	n, compressed, err := r.checkWord("fragment", word, at)
+	if err != nil {
+		return fragment{}, err
 	}
 	used := int64(r.longest[number])
-	n, compressed, err := r.checkWord("fragment", word, at)
+	f := fragment{extent.Extent{Kind: extent.Source, Length: used, Digest: r.source, Offset: int64(at)}, int64(at)}
 	switch {
-	case err != nil:
-		return extent.Extent{}, err
 	case compressed:
-		unit := r.units.Add(int64(at), int(n), int(used))
-		return extent.Extent{Kind: extent.Source, Length: used, Digest: container.Unpacked(r.source), Offset: unit}, r.memory.Spend(unitMemory)
+		f.Digest, f.Offset = container.Unpacked(r.source), r.units.Add(int64(at), int(n), int(used))
+		return f, r.memory.Spend(unitMemory)
 	case n < used:
-		return extent.Extent{}, fmt.Errorf("%w: it has %d bytes, of which files use %d", container.ErrFormat, n, used)
+		return fragment{}, fmt.Errorf("%w: it has %d bytes, of which files use %d", container.ErrFormat, n, used)
 	}
-	return extent.Extent{Kind: extent.Source, Length: used, Digest: r.source, Offset: int64(at)}, nil
+	return f, nil
 }

@@ -105,6 +105,25 @@ func TestStoredBlocksAreExtentsOfTheFile(t *testing.T) {
 	}
 }
 
+// Whoever copies files in their order reads the image from front to back.
+func TestOrderIsThatOfTheContent(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 40 {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), bytes.Repeat([]byte{byte(i)}, 700*(i%5+1)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fs, err := openBytes(mksquashfs(t, dir, "-b", "4K", "-noF"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, n := range fs.Tree.Walk() {
+		if n.IsRegular() && (n.Order == 0 || n.Order > n.Content[0].Offset || n.Order < n.Content[0].Offset-4096) {
+			t.Errorf("/%s has the order %d, its content is at %d", path, n.Order, n.Content[0].Offset)
+		}
+	}
+}
+
 func TestOtherCompressorsAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "f"), bytes.Repeat([]byte("content "), 100_000), 0o644); err != nil {
