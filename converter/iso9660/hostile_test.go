@@ -79,6 +79,7 @@ func TestOpenRefusesBrokenVolumes(t *testing.T) {
 		{"name is the parent", func(p []byte) { fieldOf(recordOf(p, "FILE.;1"), "NM")[fieldHeader] = flagParent }, container.ErrFormat, "neither"},
 		{"directory says it is a file", func(p []byte) { fieldOf(recordOf(p, "DIR"), "PX")[5] = 0x81 }, container.ErrFormat, "another type"},
 		{"file says it is a directory", func(p []byte) { fieldOf(recordOf(p, "FILE.;1"), "PX")[5] = 0x41 }, container.ErrFormat, "another type"},
+		{"root says it is a file", func(p []byte) { fieldOf(rootOf(p), "PX")[5] = 0x81 }, container.ErrFormat, "another type"},
 		{"no type", func(p []byte) { fieldOf(recordOf(p, "FILE.;1"), "PX")[5] = 0x01 }, container.ErrFormat, "names no file type"},
 		{"mode of 32 bits", func(p []byte) { fieldOf(recordOf(p, "FILE.;1"), "PX")[7] = 1 }, container.ErrFormat, "mode"},
 		{"link without a target", func(p []byte) { copy(fieldOf(recordOf(p, "LINK.;1"), "SL"), "XX") }, container.ErrFormat, "target"},

@@ -87,7 +87,7 @@ func (r *reader) open() (*image.Tree, error) {
 	isRockRidge, err := r.findRockRidge(root, top)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, fmt.Errorf("root directory: %w", err)
 	case isRockRidge:
 		r.names = rockRidgeNames
 	case joliet != nil:

@@ -46,7 +46,7 @@ type area struct{ block, offset, length uint32 }
 func (r *reader) findRockRidge(root record, top *image.Inode) (bool, error) {
 	for rec, err := range r.records(root.block, min(root.size, blockSize)) {
 		if err != nil {
-			return false, fmt.Errorf("root directory: %w", err)
+			return false, err
 		}
 		fields, skip, ok := findSharing(rec.systemUse)
 		if !ok {
@@ -54,14 +54,14 @@ func (r *reader) findRockRidge(root record, top *image.Inode) (bool, error) {
 		}
 		a, err := r.systemUse(fields)
 		if err != nil {
-			return false, fmt.Errorf("root directory: %w", err)
+			return false, err
 		}
 		if !a.extension && a.posix == nil {
 			return false, nil
 		}
 		r.skip = skip
 		a.apply(top)
-		return true, nil
+		return true, checkMode(top, true)
 	}
 	return false, nil
 }
@@ -256,8 +256,8 @@ func newInode(rec record, a attributes) (n *image.Inode, err error) {
 		n.Mode = image.TypeDir | defaultDirectoryMode
 	}
 	a.apply(n)
-	if n.Mode>>16 != 0 || n.IsDir() != isDir {
-		return nil, fmt.Errorf("%w: its mode is %#o, that of another type of file than its record", container.ErrFormat, n.Mode)
+	if err := checkMode(n, isDir); err != nil {
+		return nil, err
 	}
 	switch n.Type() {
 	case image.TypeRegular, image.TypeDir, image.TypeFIFO, image.TypeSocket:
@@ -273,6 +273,15 @@ func newInode(rec record, a attributes) (n *image.Inode, err error) {
 		return n, nil
 	}
 	return nil, fmt.Errorf("%w: its mode %#o names no file type", container.ErrFormat, n.Mode)
+}
+
+// checkMode refuses modes that no file has, and those of other types of files
+// than their records are of.
+func checkMode(n *image.Inode, isDir bool) error {
+	if n.Mode>>16 != 0 || n.IsDir() != isDir {
+		return fmt.Errorf("%w: its mode is %#o, that of another type of file than its record", container.ErrFormat, n.Mode)
+	}
+	return nil
 }
 
 // join returns the file that n is another name of, or n. Serial numbers alone
