@@ -13,7 +13,6 @@ import (
 const (
 	maxDescriptors    = 64        // before the one that ends them
 	maxDirectory      = 256 << 20 // bytes of one directory
-	maxDepth          = 2048      // directories in directories; more than fit in PATH_MAX
 	maxContinuations  = 64        // of one record; Linux follows 32
 	maxContinuation   = 1 << 20   // bytes of one area
 	directoryReadSize = 64 << 10  // bytes; whole sectors
@@ -32,14 +31,16 @@ const (
 // its end, directories in themselves, endless continuation areas, names that
 // stand twice. They wrap [container.ErrUnsupported] where it holds files that are
 // compressed (zisofs), sparse or interleaved. No directory is read twice, and at
-// most as many bytes as the volume has; there are at most [image.MaxFiles] files.
+// most as many bytes as the volume has; the tree takes at most [container.MaxTree]
+// bytes of memory.
 func Open(r io.ReaderAt, size int64, source extent.Digest) (*image.Tree, error) {
 	v := &reader{
 		file:    container.File{Reader: r, Size: size},
 		source:  source,
-		seen:    make(map[int64]bool),
+		memory:  container.Memory{Limit: container.MaxTree},
+		found:   make(map[uint64]found),
 		emptied: make(map[*image.Inode]bool),
-		linked:  make(map[uint32]*image.Inode),
+		linked:  make(map[uint32]linkedFile),
 	}
 	tree, err := v.open()
 	if err != nil {
@@ -57,9 +58,10 @@ type reader struct {
 	names namesOf
 	skip  int // bytes before the system use fields of each record
 
-	seen    map[int64]bool          // directories that were met, by their blocks
-	emptied map[*image.Inode]bool   // those that held nothing but directories moved to them
-	linked  map[uint32]*image.Inode // files with several names, by serial number
+	memory  container.Memory
+	found   map[uint64]found      // files that are not in the tree yet, and directories to be read
+	emptied map[*image.Inode]bool // directories that held nothing but those moved to them
+	linked  map[uint32]linkedFile // files with several names, by serial number
 	files   int
 	spent   int64 // bytes of directories and continuation areas that were read
 }
@@ -83,7 +85,7 @@ func (r *reader) open() (*image.Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	top := &image.Inode{Mode: image.TypeDir | defaultDirectoryMode, ModTime: parseShortDate(root.date), Links: 1}
+	top := &image.Inode{Mode: image.TypeDir | defaultDirectoryMode, ModTime: parseShortDate(root.date)}
 	isRockRidge, err := r.findRockRidge(root, top)
 	switch {
 	case err != nil:
@@ -96,11 +98,7 @@ func (r *reader) open() (*image.Tree, error) {
 			return nil, err
 		}
 	}
-	tree := &image.Tree{Root: top}
-	if err := r.walk(tree, root); err != nil {
-		return nil, err
-	}
-	return tree, nil
+	return r.tree(top, root)
 }
 
 // descriptors returns the primary volume descriptor, and that of Joliet or nil.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"math"
-	"path"
 	"slices"
 	"strings"
 	"unicode/utf16"
@@ -45,60 +44,62 @@ func decodeRecord(p []byte) (record, error) {
 	return r, nil
 }
 
-// branch is a directory to be read.
-type branch struct {
+// found is a file of which a record was read.
+type found struct {
 	inode *image.Inode
-	path  string
-	depth int
-	block int64
-	size  int64
+	block int64 // of a directory
+	size  int64 // of a directory
 }
 
-// walk reads all directories below the root.
-func (r *reader) walk(tree *image.Tree, root record) error {
-	todo := []branch{{inode: tree.Root, path: "/", block: root.block, size: root.size}}
-	for len(todo) > 0 {
-		b := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		below, err := r.directory(b)
-		if err != nil {
-			return fmt.Errorf("directory %q: %w", b.path, err)
-		}
-		todo = append(todo, below...)
+// directoryID returns what a directory is called while the tree is read: where it
+// stands. Other files have odd numbers.
+func directoryID(block int64) uint64 { return uint64(block) << 1 }
+
+// tree reads all directories below the root.
+func (r *reader) tree(top *image.Inode, root record) (*image.Tree, error) {
+	id := directoryID(root.block)
+	r.found[id] = found{inode: top, block: root.block, size: root.size}
+	tree, err := container.ReadTree(id, r, &r.memory)
+	if err != nil {
+		return nil, err
 	}
 	for _, name := range movedDirectories {
 		if moved := tree.Root.Lookup(name); moved != nil && r.emptied[moved] {
 			tree.Root.Unlink(name)
 		}
 	}
-	return nil
+	return tree, nil
 }
 
-// directory reads a directory and returns those in it.
-func (r *reader) directory(b branch) ([]branch, error) {
-	if r.seen[b.block] {
-		return nil, fmt.Errorf("%w: its block %d is that of another directory, or of one it is in", container.ErrFormat, b.block)
+// ReadInode is what container.Inodes asks for: the file is known from its record.
+func (r *reader) ReadInode(id uint64) (*image.Inode, error) {
+	f := r.found[id]
+	if !f.inode.IsDir() {
+		delete(r.found, id)
 	}
-	r.seen[b.block] = true
-	if b.depth > maxDepth {
-		return nil, fmt.Errorf("%w: it is more than %d directories deep", container.ErrFormat, maxDepth)
-	}
-	d := &directoryReader{reader: r, branch: b}
-	for rec, err := range r.records(b.block, b.size) {
+	return f.inode, nil
+}
+
+// ReadDirectory is what container.Inodes asks for.
+func (r *reader) ReadDirectory(id uint64, link func(name string, id uint64) error) error {
+	f := r.found[id]
+	delete(r.found, id)
+	d := &directoryReader{reader: r, link: link}
+	for rec, err := range r.records(f.block, f.size) {
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if err := d.add(rec); err != nil {
-			return nil, fmt.Errorf("%q: %w", rec.id, err)
+			return fmt.Errorf("record %q: %w", rec.id, err)
 		}
 	}
 	if d.pending != nil {
-		return nil, fmt.Errorf("%w: the last section of %q is missing", container.ErrFormat, d.pending.id)
+		return fmt.Errorf("%w: the last section of %q is missing", container.ErrFormat, d.pending.id)
 	}
-	if d.moved > 0 && len(b.inode.Names()) == 0 {
-		r.emptied[b.inode] = true
+	if d.moved > 0 && len(f.inode.Names()) == 0 {
+		r.emptied[f.inode] = true
 	}
-	return d.below, nil
+	return nil
 }
 
 // records returns the records of a directory. They do not cross sectors, whose
@@ -145,8 +146,7 @@ func yieldRecords(p []byte, yield func(record, error) bool) bool {
 // directoryReader is a directory being read.
 type directoryReader struct {
 	*reader
-	branch
-	below   []branch
+	link    func(name string, id uint64) error
 	moved   int // directories in it that have their place elsewhere
 	pending *pendingFile
 }
@@ -178,7 +178,7 @@ func (d *directoryReader) add(rec record) error {
 		d.moved++
 		return nil
 	}
-	return d.link(rec, a, content)
+	return d.file(rec, a, content)
 }
 
 // section notes the content of a file that has more than one section. It reports
@@ -201,25 +201,16 @@ func (d *directoryReader) section(rec record) (more bool, err error) {
 	return more, err
 }
 
-// link gives a file its name. content is what it has if it has several sections.
-func (d *directoryReader) link(rec record, a attributes, content []extent.Extent) error {
-	name, err := d.name(rec, a)
-	if err != nil {
-		return err
-	}
-	if d.inode.Lookup(name) != nil {
-		return fmt.Errorf("%w: the name %q stands twice", container.ErrFormat, name)
-	}
-	if d.files++; d.files > image.MaxFiles {
-		return fmt.Errorf("%w: more than %d files", container.ErrFormat, image.MaxFiles)
-	}
+// file links the file of a record. content is what it has if it has several
+// sections.
+func (d *directoryReader) file(rec record, a attributes, content []extent.Extent) error {
 	n, err := newInode(rec, a)
 	if err != nil {
 		return err
 	}
+	name := d.name(rec, a)
 	if n.IsDir() {
-		d.inode.Link(name, n)
-		return d.descend(rec, a, name, n)
+		return d.directory(rec, a, name, n)
 	}
 	if n.IsRegular() {
 		if content == nil {
@@ -230,8 +221,10 @@ func (d *directoryReader) link(rec record, a attributes, content []extent.Extent
 		n.Content = content
 		n.Order = int64(d.offset(rec.block))
 	}
-	d.inode.Link(name, d.join(n, a))
-	return nil
+	if err := d.memory.Spend(int64(len(n.Target)) + int64(len(n.Content))*container.ExtentMemory); err != nil {
+		return err
+	}
+	return d.link(name, d.identify(n, a))
 }
 
 // appendContent appends the content of a section.
@@ -253,10 +246,10 @@ func (r *reader) appendContent(content []extent.Extent, rec record) ([]extent.Ex
 	return append(content, extent.Extent{Kind: extent.Source, Length: rec.size, Digest: r.source, Offset: int64(off)}), nil
 }
 
-// descend notes a directory as one to be read. One that was moved is found by
-// its block alone, and says itself how long it is.
-func (d *directoryReader) descend(rec record, a attributes, name string, n *image.Inode) error {
-	b := branch{inode: n, path: path.Join(d.path, name), depth: d.depth + 1, block: rec.block, size: rec.size}
+// directory links a directory. One that was moved is found by its block alone,
+// and says itself how long it is.
+func (d *directoryReader) directory(rec record, a attributes, name string, n *image.Inode) error {
+	f := found{inode: n, block: rec.block, size: rec.size}
 	if a.child != nil {
 		p, err := d.spend("moved directory", d.offset(*a.child), recordNameAt+1)
 		if err != nil {
@@ -266,29 +259,26 @@ func (d *directoryReader) descend(rec record, a attributes, name string, n *imag
 		if err != nil {
 			return err
 		}
-		b.block, b.size = *a.child, self.size
+		f.block, f.size = *a.child, self.size
 	}
-	d.below = append(d.below, b)
-	return nil
+	id := directoryID(f.block)
+	if _, known := d.found[id]; !known {
+		d.found[id] = f
+	}
+	return d.link(name, id)
 }
 
 // name returns the name of a file.
-func (d *directoryReader) name(rec record, a attributes) (string, error) {
-	var name string
-	switch {
-	case len(a.name) > 0:
-		name = string(a.name)
-	case d.names == jolietNames:
-		name, _, _ = strings.Cut(decodeUnits(rec.id), ";")
-	default:
-		name, _, _ = strings.Cut(string(lower(rec.id)), ";")
-		name = strings.TrimSuffix(name, separator)
+func (d *directoryReader) name(rec record, a attributes) string {
+	if len(a.name) > 0 {
+		return string(a.name)
 	}
-	if name == "" || name == "." || name == ".." || len(name) > maxName || strings.ContainsAny(name, "/\x00") {
-		return "", fmt.Errorf("%w: a name of %d bytes, expected 1 to %d, no slash and no zero byte among them, and neither \".\" nor \"..\"",
-			container.ErrFormat, len(name), maxName)
+	if d.names == jolietNames {
+		name, _, _ := strings.Cut(decodeUnits(rec.id), ";")
+		return name
 	}
-	return name, nil
+	name, _, _ := strings.Cut(string(lower(rec.id)), ";")
+	return strings.TrimSuffix(name, separator)
 }
 
 // lower returns a name with small letters for capital ones of ASCII. The others

@@ -284,21 +284,29 @@ func checkMode(n *image.Inode, isDir bool) error {
 	return nil
 }
 
-// join returns the file that n is another name of, or n. Serial numbers alone
-// are not believed: there are programs that make them up.
-func (r *reader) join(n *image.Inode, a attributes) *image.Inode {
-	if a.posix == nil || a.posix.serial == 0 || a.posix.links < 2 {
-		return n
+// linkedFile is a file that says that it has more than one name.
+type linkedFile struct {
+	inode *image.Inode
+	id    uint64
+}
+
+// identify returns what a file is called while the tree is read: what it was
+// called under its first name, if it has several. Serial numbers alone are not
+// believed: there are programs that make them up.
+func (r *reader) identify(n *image.Inode, a attributes) uint64 {
+	hasNames := a.posix != nil && a.posix.serial != 0 && a.posix.links > 1
+	if hasNames {
+		if known, ok := r.linked[a.posix.serial]; ok && sameFile(known.inode, n) {
+			return known.id
+		}
 	}
-	known := r.linked[a.posix.serial]
-	if known == nil {
-		r.linked[a.posix.serial] = n
-		return n
+	r.files++
+	id := uint64(r.files)<<1 | 1
+	r.found[id] = found{inode: n}
+	if hasNames {
+		r.linked[a.posix.serial] = linkedFile{inode: n, id: id}
 	}
-	if sameFile(known, n) {
-		return known
-	}
-	return n
+	return id
 }
 
 // sameFile reports whether two names are likely to be of one file.
