@@ -4,4 +4,7 @@
 // What enters: a [Format], which is the writer and the reader of one container
 // under the name QEMU has for it. What leaves: test failures. It is for tests
 // alone; a format's own tests add what is particular to it.
+//
+// [Inspect] is how OpenStack looks at files before it lets them in; the contract
+// asks it about all that is written.
 package formattest
