@@ -28,13 +28,13 @@ func (f *Files) AddUEFI(b Bootloaders, menu Menu) {
 		}
 	}
 	for _, u := range b.Unified {
-		f.Reference(kernelsDir+"/"+u.Name+efiSuffix, u.file)
+		f.Reference(kernelsDir+"/"+u.Name+efiSuffix, u.File)
 	}
 	switch {
 	case b.uefi.unified == anyKernel:
 		f.Text(loaderConfigPath, loaderConfig(b.Unified[0].Name+efiSuffix))
 	case b.uefi.unified != "":
-		f.Reference(fallbackDir+"/"+b.uefi.unified, b.Unified[0].file)
+		f.Reference(fallbackDir+"/"+b.uefi.unified, b.Unified[0].File)
 	case b.HoldsKernels():
 		f.addSystemdBoot(menu)
 	}

@@ -17,7 +17,7 @@ import (
 // command line.
 type UnifiedKernel struct {
 	Name string // of its file, without .efi
-	file *image.Inode
+	File *image.Inode
 }
 
 const (
@@ -43,10 +43,10 @@ func FindUnified(ctx context.Context, open extent.Opener, tree *image.Tree) ([]U
 	var unified []UnifiedKernel
 	for _, k := range unifiedCandidates(tree) {
 		known := slices.ContainsFunc(unified, func(u UnifiedKernel) bool { return strings.EqualFold(u.Name, k.Name) })
-		if k.file == nil || known || !plainVersion(k.Name) {
+		if k.File == nil || known || !plainVersion(k.Name) {
 			continue
 		}
-		is, err := isUnified(ctx, open, k.file)
+		is, err := isUnified(ctx, open, k.File)
 		if err != nil {
 			return nil, fmt.Errorf("%s%s: %w", k.Name, efiSuffix, err)
 		}

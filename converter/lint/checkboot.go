@@ -9,7 +9,7 @@ import (
 
 // checkKernel looks for a kernel, where the provider has none of its own.
 func (l *linter) checkKernel() {
-	if l.way == fromFiles || l.kernel != nil || l.unified && l.way == fromDisk {
+	if l.way == fromFiles || l.kernel != nil && (l.kernel.unified == nil || l.way == fromDisk) {
 		return
 	}
 	l.report(Finding{
@@ -28,14 +28,14 @@ func (l *linter) checkGuest() {
 	if k.config == nil {
 		l.report(Finding{
 			Warning, "guest", "whether the kernel runs as a guest of " + l.name + " cannot be told", "it is loaded without firmware, which a kernel has to be built for",
-			"keep /" + k.configPath() + " in the image", symbols + " in /" + k.configPath() + " (not there)",
+			"keep /" + k.configPath + " in the image", symbols + " in /" + k.configPath + " (not there)",
 		})
 		return
 	}
 	if !slices.ContainsFunc(l.guest, func(symbol string) bool { return k.config[symbol] == "y" }) {
 		l.report(Finding{
 			Error, "guest", "the kernel does not run as a guest of " + l.name, "it is loaded without firmware, which a kernel has to be built for",
-			"install a kernel with " + symbols, symbols + " in /" + k.configPath(),
+			"install a kernel with " + symbols, symbols + " in /" + k.configPath,
 		})
 	}
 }
@@ -49,7 +49,7 @@ var bootloaderFiles = map[firmware]struct{ looked, do string }{
 
 // checkBootloader looks for what the provider's firmware starts.
 func (l *linter) checkBootloader() {
-	if l.way != fromDisk {
+	if len(l.firmware) == 0 {
 		return
 	}
 	starts := map[firmware]bool{uefi: l.uefi, bios: l.bios}
@@ -87,7 +87,7 @@ func (l *linter) checkDisks() {
 	if k := l.kernel; k != nil && k.unreadable != nil {
 		l.report(Finding{
 			Error, "initrd", "the initrd cannot be read: " + k.unreadable.Error(), "a kernel unpacks it as it was read here",
-			"make it again, on Debian with update-initramfs -u", k.InitrdPath + ", to its end",
+			"make it again, on Debian with update-initramfs -u", k.initrdName + ", to its end",
 		})
 		return
 	}
@@ -96,7 +96,7 @@ func (l *linter) checkDisks() {
 
 // rootPlace returns where a driver must be to be of use before there is a root.
 func (l *linter) rootPlace() place {
-	if l.kernel != nil && l.kernel.Initrd == nil {
+	if l.kernel != nil && !l.kernel.hasInitrd {
 		return inKernel
 	}
 	return inInitrd
@@ -147,7 +147,7 @@ func (l *linter) needDrivers(check string, n need, least place, severity Severit
 	}
 	if untold {
 		f.Severity, f.What = Warning, "whether there is a driver for "+n.what+" cannot be told"
-		f.Do = "keep /" + k.configPath() + " and /" + path.Join(k.modules(), "modules.builtin") + " in the image"
+		f.Do = "keep /" + k.configPath + " and /" + path.Join(k.modules(), "modules.builtin") + " in the image"
 	}
 	l.report(f)
 }
@@ -189,10 +189,10 @@ func (l *linter) checkLive() {
 		return
 	}
 	looked := "/" + strings.Join(l.live.files, ", /") + " in "
-	if k.Initrd == nil {
+	if !k.hasInitrd {
 		looked += "an initrd (not there)"
 	} else {
-		looked += k.InitrdPath
+		looked += k.initrdName
 	}
 	if slices.ContainsFunc(l.live.files, func(file string) bool { return k.files[file] }) {
 		return
@@ -223,12 +223,18 @@ func (l *linter) checkConsole() {
 	if k.config == nil {
 		l.report(Finding{
 			Warning, "console", "whether the kernel speaks on " + l.console + " cannot be told", "that is the provider's console",
-			"keep /" + k.configPath() + " in the image", "CONFIG_" + symbol + "=y in /" + k.configPath() + " (not there)",
+			"keep /" + k.configPath + " in the image", "CONFIG_" + symbol + "=y in /" + k.configPath + " (not there)",
 		})
 	} else if k.config[symbol] != "y" {
 		l.report(Finding{
 			Warning, "console", "the kernel does not speak on " + l.console, "that is the provider's console: a boot that fails says nothing",
-			"install a kernel with CONFIG_" + symbol + "=y", fmt.Sprintf("CONFIG_%s=y in /%s: it is %q", symbol, k.configPath(), k.config[symbol]),
+			"install a kernel with CONFIG_" + symbol + "=y", fmt.Sprintf("CONFIG_%s=y in /%s: it is %q", symbol, k.configPath, k.config[symbol]),
+		})
+	}
+	if k.unified != nil && !strings.Contains(k.commandLine, "console="+l.console) {
+		l.report(Finding{
+			Warning, "command-line", "the command line does not name " + l.console, "the unified kernel image has its own, and the provider's console stays silent",
+			"add console=" + l.console + " to it and make the image again", fmt.Sprintf("console=%s in the section .cmdline of %s.efi: it is %q", l.console, k.unified.Name, k.commandLine),
 		})
 	}
 	const generator = "usr/lib/systemd/system-generators/systemd-getty-generator"

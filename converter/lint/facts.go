@@ -13,11 +13,8 @@ import (
 
 // facts are what was found in an image. They are gathered once for all providers.
 type facts struct {
-	tree   *image.Tree
-	kernel *kernelFacts // nil: there is none
-	// unified says that there are unified kernel images, or that they are to be
-	// made.
-	unified    bool
+	tree       *image.Tree
+	kernel     *kernelFacts // nil: there is none
 	uefi, bios bool
 	// texts are the files that were read, by path.
 	texts map[string]string
@@ -38,12 +35,11 @@ var textDirs = map[string]string{
 
 func gather(ctx context.Context, tree *image.Tree, open extent.Opener) (*facts, error) {
 	f := &facts{tree: tree, texts: make(map[string]string)}
-	var err error
-	if f.kernel, err = f.findKernel(ctx, open); err != nil {
-		return nil, err
-	}
 	unified, err := boot.FindUnified(ctx, open, tree)
 	if err != nil {
+		return nil, err
+	}
+	if f.kernel, err = f.findKernel(ctx, open, unified); err != nil {
 		return nil, err
 	}
 	wanted, err := boot.WantsUnified(ctx, open, tree)
@@ -54,8 +50,7 @@ func gather(ctx context.Context, tree *image.Tree, open extent.Opener) (*facts, 
 	if err != nil {
 		return nil, err
 	}
-	f.unified = len(unified) > 0
-	f.uefi, f.bios = loaders.HasUEFI() || f.unified || wanted, loaders.BIOS != nil
+	f.uefi, f.bios = loaders.HasUEFI() || len(unified) > 0 || wanted, loaders.BIOS != nil
 	return f, f.readTexts(ctx, open)
 }
 

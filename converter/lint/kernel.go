@@ -2,6 +2,7 @@ package lint
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,14 +11,22 @@ import (
 	"strings"
 
 	"github.com/cloudlets/cloudlets/converter/boot"
+	"github.com/cloudlets/cloudlets/converter/uki"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
 )
 
 // kernelFacts are what is known of the kernel that is booted by default.
 type kernelFacts struct {
-	boot.Kernel
-	version string // of the linked kernel, too
+	version    string
+	configPath string
+	hasInitrd  bool
+	initrdName string // in messages; empty without one
+
+	// unified is the unified kernel image that boots; nil where there is a kernel
+	// in /boot. commandLine is what it has for its kernel.
+	unified     *boot.UnifiedKernel
+	commandLine string
 
 	config  map[string]string // symbols without CONFIG_; nil if unknown
 	builtin map[string]bool   // modules that are built in; nil if unknown
@@ -31,30 +40,117 @@ type kernelFacts struct {
 // modulesDir has a directory for each kernel.
 const modulesDir = "lib/modules"
 
-// findKernel returns what is known of the kernel, or nil where there is none.
-func (f *facts) findKernel(ctx context.Context, open extent.Opener) (*kernelFacts, error) {
+// findKernel returns what is known of the kernel, or nil where there is none: the
+// one that the image links to, else the newest in /boot, else the newest unified
+// kernel image.
+func (f *facts) findKernel(ctx context.Context, open extent.Opener, unified []boot.UnifiedKernel) (*kernelFacts, error) {
 	kernels, err := boot.FindKernels(f.tree)
-	if errors.Is(err, boot.ErrNoKernel) {
-		return nil, nil
-	}
-	if err != nil {
+	switch {
+	case err == nil:
+		return f.bootedKernel(ctx, open, kernels)
+	case !errors.Is(err, boot.ErrNoKernel):
 		return nil, err
+	case len(unified) > 0:
+		return f.unifiedKernel(ctx, open, unified[0])
 	}
-	k := &kernelFacts{Kernel: kernels[0], version: kernels[0].Version, rootfs: make(map[string]bool)}
+	return nil, nil
+}
+
+// bootedKernel returns what is known of a kernel in /boot.
+func (f *facts) bootedKernel(ctx context.Context, open extent.Opener, kernels []boot.Kernel) (*kernelFacts, error) {
+	kernel := kernels[0]
 	if linked := boot.LinkedKernel(f.tree); linked != nil {
 		for _, other := range kernels {
 			if other.Image == linked.Image {
-				k.Kernel, k.version = other, other.Version
+				kernel = other
 			}
 		}
 	}
-	if text, ok, err := f.read(ctx, open, k.configPath()); err != nil {
+	k := &kernelFacts{version: kernel.Version, hasInitrd: kernel.Initrd != nil, initrdName: kernel.InitrdPath}
+	if err := f.readModules(ctx, open, k); err != nil || kernel.Initrd == nil {
+		return k, err
+	}
+	m, err := contentMap(kernel.Initrd)
+	if err != nil {
 		return nil, err
+	}
+	return k, k.readInitrd(ctx, open, m)
+}
+
+// unifiedKernel returns what is known of a unified kernel image.
+func (f *facts) unifiedKernel(ctx context.Context, open extent.Opener, u boot.UnifiedKernel) (k *kernelFacts, err error) {
+	m, err := contentMap(u.File)
+	if err != nil {
+		return nil, err
+	}
+	r := extent.NewReader(ctx, m, open)
+	defer func() { err = errors.Join(err, r.Close()) }()
+	program, err := uki.Open(r, m.Size())
+	if err != nil {
+		return nil, err
+	}
+	k = &kernelFacts{unified: &u}
+	if k.version, err = sectionText(r, program, uki.SectionUname); err != nil {
+		return nil, err
+	}
+	if k.commandLine, err = sectionText(r, program, uki.SectionCommandLine); err != nil {
+		return nil, err
+	}
+	k.version = cmp.Or(k.version, u.Name)
+	if err := f.readModules(ctx, open, k); err != nil {
+		return nil, err
+	}
+	s := program.Section(uki.SectionInitrd)
+	if s == nil {
+		return k, nil
+	}
+	k.hasInitrd, k.initrdName = true, u.Name+".efi"
+	initrd, err := extent.Slice(m, s.Offset, s.Size)
+	if err != nil {
+		return nil, err
+	}
+	return k, k.readInitrd(ctx, open, initrd)
+}
+
+// maxSection bounds sections that are read as text, in bytes.
+const maxSection = 64 << 10
+
+// sectionText returns the text in a section, or "".
+func sectionText(r io.ReaderAt, program *uki.Image, name string) (string, error) {
+	s := program.Section(name)
+	if s == nil {
+		return "", nil
+	}
+	text := make([]byte, min(s.Size, maxSection))
+	if n, err := r.ReadAt(text, s.Offset); err != nil && (err != io.EOF || n < len(text)) {
+		return "", fmt.Errorf("section %s: %w", name, err)
+	}
+	return strings.TrimSpace(strings.TrimRight(string(text), "\x00")), nil
+}
+
+func contentMap(n *image.Inode) (*extent.Map, error) {
+	var b extent.Builder
+	for _, e := range n.Content {
+		b.Extent(e)
+	}
+	return b.Build()
+}
+
+// readModules reads the configuration of the kernel, and which modules it has.
+func (f *facts) readModules(ctx context.Context, open extent.Opener, k *kernelFacts) error {
+	k.rootfs = make(map[string]bool)
+	k.configPath = "boot/config-" + k.version
+	// Fedora keeps it with the modules.
+	if beside := path.Join(k.modules(), "config"); f.regular(k.configPath) == nil && f.regular(beside) != nil {
+		k.configPath = beside
+	}
+	if text, ok, err := f.read(ctx, open, k.configPath); err != nil {
+		return err
 	} else if ok {
 		k.config = parseConfig(text)
 	}
 	if text, ok, err := f.read(ctx, open, path.Join(k.modules(), "modules.builtin")); err != nil {
-		return nil, err
+		return err
 	} else if ok {
 		k.builtin = make(map[string]bool)
 		for line := range strings.Lines(text) {
@@ -64,10 +160,8 @@ func (f *facts) findKernel(ctx context.Context, open extent.Opener) (*kernelFact
 	if dir, err := f.tree.Resolve(k.modules()); err == nil && dir.IsDir() {
 		collectModules(dir, k.rootfs, 0)
 	}
-	return k, k.readInitrd(ctx, open)
+	return nil
 }
-
-func (k *kernelFacts) configPath() string { return "boot/config-" + k.version }
 
 func (k *kernelFacts) modules() string { return path.Join(modulesDir, k.version) }
 
@@ -112,24 +206,13 @@ func addModule(to map[string]bool, file string) {
 
 // readInitrd reads what files the initrd has. One that cannot be read is a fact
 // like others.
-func (k *kernelFacts) readInitrd(ctx context.Context, open extent.Opener) (err error) {
-	if k.Initrd == nil {
-		return nil
-	}
-	var b extent.Builder
-	for _, e := range k.Initrd.Content {
-		b.Extent(e)
-	}
-	m, err := b.Build()
-	if err != nil {
-		return err
-	}
+func (k *kernelFacts) readInitrd(ctx context.Context, open extent.Opener, m *extent.Map) (err error) {
 	r := extent.NewReader(ctx, m, open)
 	defer func() { err = errors.Join(err, r.Close()) }()
 	failing := &failingReader{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, m.Size()), 1<<20)}
 	files, err := initrdNames(failing)
 	if failing.err != nil {
-		return fmt.Errorf("read %s: %w", k.InitrdPath, failing.err)
+		return fmt.Errorf("read %s: %w", k.initrdName, failing.err)
 	}
 	if err != nil {
 		k.unreadable = err
@@ -190,19 +273,19 @@ func (k *kernelFacts) find(driver string) place {
 
 // places says where drivers are looked for.
 func (k *kernelFacts) places() string {
-	places := []string{"/" + path.Join(k.modules(), "modules.builtin"), "/" + k.configPath(), "/" + k.modules()}
+	places := []string{"/" + path.Join(k.modules(), "modules.builtin"), "/" + k.configPath, "/" + k.modules()}
 	for i, known := range []bool{k.builtin != nil, k.config != nil, len(k.rootfs) > 0} {
 		if !known {
 			places[i] += " (not there)"
 		}
 	}
 	switch {
-	case k.Initrd == nil:
+	case !k.hasInitrd:
 		places = append(places, "an initrd (not there)")
 	case k.unreadable != nil:
-		places = append(places, fmt.Sprintf("%s (not read: %v)", k.InitrdPath, k.unreadable))
+		places = append(places, fmt.Sprintf("%s (not read: %v)", k.initrdName, k.unreadable))
 	default:
-		places = append(places, k.InitrdPath)
+		places = append(places, k.initrdName)
 	}
 	return strings.Join(places, ", ")
 }

@@ -30,7 +30,7 @@ func Lint(ctx context.Context, tree *image.Tree, open extent.Opener, names ...st
 	}
 	var report Report
 	if f.kernel != nil {
-		report.Kernel, report.Initrd = f.kernel.version, f.kernel.InitrdPath
+		report.Kernel, report.Initrd = f.kernel.version, f.kernel.initrdName
 	}
 	for _, p := range providers {
 		if len(names) == 0 || slices.Contains(names, p.name) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/cloudlets/cloudlets/converter/convertertest"
+	"github.com/cloudlets/cloudlets/converter/uki"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
 )
@@ -175,13 +176,56 @@ func TestEachCheckFinds(t *testing.T) {
 func TestSoundImagesHaveNoFindings(t *testing.T) {
 	live := files{"boot/initrd.img-6.1": initrd(t, "scripts/live", "isofs.ko", "squashfs.ko", "overlay.ko", "sr_mod.ko", "virtio_pci.ko", "virtio_net.ko", "virtio_blk.ko", "hv_vmbus.ko")}
 	wsl := files{"bin/sh": "", "etc/passwd": "root:x:0:0::/root:/bin/sh\n", "etc/wsl.conf": "[boot]\nsystemd = true\n"}
-	for provider, more := range map[string]files{"iso": live, "pxe": live, "lxc": nil, "wsl": wsl} {
+	for provider, more := range map[string]files{"pxe": live, "lxc": nil, "wsl": wsl} {
 		if r := mustLint(t, sound(t).with(more), provider); len(r.Findings) > 0 || !r.Boots {
 			t.Errorf("%s: %+v", provider, r.Findings)
 		}
 	}
-	if r := mustLint(t, sound(t), "kvm"); len(r.Findings) != 1 || r.Findings[0].Check != "bootloader" {
-		t.Errorf("kvm: %+v", r.Findings)
+	// It has a bootloader for UEFI alone.
+	for provider, more := range map[string]files{"iso": live, "kvm": nil} {
+		if r := mustLint(t, sound(t).with(more), provider); len(r.Findings) != 1 || r.Findings[0].Check != "bootloader" {
+			t.Errorf("%s: %+v", provider, r.Findings)
+		}
+	}
+}
+
+// TestUnifiedKernelImagesAreLookedInto has the kernel and its initrd in one.
+func TestUnifiedKernelImagesAreLookedInto(t *testing.T) {
+	stub, err := os.ReadFile("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
+	if err != nil {
+		t.Fatalf("%v; the test needs it: apt-get install systemd-boot-efi", err)
+	}
+	unified := func(commandLine string, modules ...string) files {
+		var linux, ramdisk extent.Builder
+		linux.Inline([]byte("kernel"))
+		ramdisk.Inline([]byte(initrd(t, modules...)))
+		o := uki.Options{Stub: stub, Uname: "6.2", CommandLine: commandLine}
+		var err1, err2 error
+		o.Linux, err1 = linux.Build()
+		o.Initrd, err2 = ramdisk.Build()
+		m, err := uki.Write(o)
+		if err := errors.Join(err1, err2, err); err != nil {
+			t.Fatal(err)
+		}
+		return files{
+			"boot/vmlinuz-6.1": removed, "lib/modules/6.2/linux.efi": string(convertertest.Bytes(t, m, nil)),
+			"lib/modules/6.2/config": "CONFIG_EXT4_FS=y\nCONFIG_SERIAL_8250_CONSOLE=y\nCONFIG_VIRTIO_NET=y\n",
+		}
+	}
+	good := mustLint(t, sound(t).with(unified("console=ttyS0", "virtio_pci.ko", "virtio_blk.ko")), "kvm")
+	if len(good.Findings) != 1 || good.Findings[0].Check != "bootloader" {
+		t.Errorf("got %+v", good.Findings)
+	}
+	bad := mustLint(t, sound(t).with(unified("quiet", "virtio_pci.ko")), "kvm")
+	if f := bad.find("disk-driver"); f == nil || !strings.Contains(f.Looked, "6.2.efi") {
+		t.Errorf("got %+v", bad.Findings)
+	}
+	if f := bad.find("command-line"); f == nil || !strings.Contains(f.Looked, `it is "quiet"`) {
+		t.Errorf("got %+v", bad.Findings)
+	}
+	// Who loads a kernel by itself finds none.
+	if direct := mustLint(t, sound(t).with(unified("quiet")), "firecracker"); direct.find("kernel") == nil {
+		t.Errorf("got %+v", direct.Findings)
 	}
 }
 

@@ -108,12 +108,12 @@ var (
 var (
 	liveMedium = live{
 		what:  "a live system on a CD or a stick",
-		files: []string{"scripts/live", "scripts/casper", "usr/sbin/dmsquash-live-root", "sbin/dmsquash-live-root", "hooks/archiso"},
+		files: []string{"scripts/live", "scripts/casper", "usr/sbin/dmsquash-live-root", "sbin/dmsquash-live-root"},
 		do:    "install live-boot (Debian), casper (Ubuntu) or dracut's dmsquash-live, and make the initrd again",
 	}
 	liveNetwork = live{
 		what:  "a root filesystem at a URL",
-		files: []string{"scripts/live", "scripts/casper", "usr/sbin/livenetroot", "sbin/livenetroot", "hooks/archiso_pxe_http"},
+		files: []string{"scripts/live", "scripts/casper", "usr/sbin/livenetroot", "sbin/livenetroot"},
 		do:    "install live-boot (Debian), casper (Ubuntu) or dracut's livenet, and make the initrd again",
 	}
 )
@@ -201,7 +201,7 @@ var providers = []provider{
 		console:  "ttyS0",
 	},
 	{
-		name: "iso", way: fromLive,
+		name: "iso", way: fromLive, firmware: []firmware{bios, uefi},
 		disks: need{"CD drives or sticks", [][]string{{"sr_mod"}, {"usb_storage", "sd_mod"}}},
 		others: []need{
 			{"the filesystem of CDs", [][]string{{"isofs"}}}, {"squashfs, for the root", [][]string{{"squashfs"}}}, {"overlays, to write over the root", [][]string{{"overlay"}}},

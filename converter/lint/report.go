@@ -30,8 +30,8 @@ type ProviderReport struct {
 
 // Report is what an image lacks.
 type Report struct {
-	// Kernel is the version that was looked at, and Initrd its path; empty
-	// without one.
+	// Kernel is the version that was looked at, and Initrd the path of its initrd,
+	// or the name of the unified kernel image; empty without one.
 	Kernel    string           `json:"kernel,omitempty"`
 	Initrd    string           `json:"initrd,omitempty"`
 	Providers []ProviderReport `json:"providers"`
