@@ -40,6 +40,11 @@ var measurements = []struct {
 	{"image-second-push", secondPush},
 	{"image-render", render},
 	{"image-configured", configured},
+	{"format-planned", formats},
+	{"format-written", written},
+	{"format-compressed", compressed},
+	{"format-bootable", bootable},
+	{"format-memory", huge},
 	{"image-commit", commit},
 	{"image-diff", compare},
 }
