@@ -61,10 +61,11 @@ func (i *Image) RenderHere(ctx context.Context, l Local) (r Rendered, err error)
 		r.Open, r.images = openers{i, l.Kit}, []*Image{i, l.Kit}
 	}
 	l.Parameters.Manifest = l.Setup.Manifest
-	in := converter.Input{Tree: tree, Open: r.Open}
+	in := converter.Input{Tree: tree}
 	if l.Spool != nil {
 		in.Spool, r.Open = l.Spool, openers{l.Spool, r.Open}
 	}
+	in.Open = r.Open
 	r.Output, err = converter.Render(ctx, in, l.Parameters)
 	return r, err
 }

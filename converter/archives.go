@@ -5,12 +5,15 @@ import (
 	"slices"
 
 	"github.com/cloudlets/cloudlets/converter/boot"
+	"github.com/cloudlets/cloudlets/converter/cpio"
 	"github.com/cloudlets/cloudlets/converter/erofs"
 	"github.com/cloudlets/cloudlets/converter/live"
 	"github.com/cloudlets/cloudlets/converter/squashfs"
 	"github.com/cloudlets/cloudlets/converter/tar"
 	"github.com/cloudlets/cloudlets/extent"
 )
+
+const formatCpio = "cpio"
 
 // archives are the formats that hold the files of the root filesystem. They are
 // written from its tree, not from what would stand on a disk.
@@ -25,6 +28,10 @@ func archives() []Format {
 			Name: "squashfs", Description: "the root filesystem, read-only", Extension: ".squashfs",
 			Types: types, files: archive, write: writeSquashfs,
 			Compressions: []Compression{squashfsCompression("gzip", squashfs.Gzip), squashfsCompression("zstd", squashfs.Zstd)},
+		},
+		{
+			Name: formatCpio, Description: "the root filesystem as Linux unpacks it into memory", Extension: ".cpio",
+			Types: types, files: archive, write: writeCpio,
 		},
 		{
 			Name: "erofs", Description: "the root filesystem, read-only, in blocks of 4 KiB", Extension: ".erofs",
@@ -86,6 +93,10 @@ func archive(r *render) ([]File, error) {
 }
 
 func writeTar(r *render, _ *extent.Map) (*extent.Map, error) { return tar.Plan(r.ctx, r.root) }
+
+func writeCpio(r *render, _ *extent.Map) (*extent.Map, error) {
+	return cpio.Plan(r.ctx, r.root, cpio.Options{Dropped: r.dropped})
+}
 
 func writeSquashfs(r *render, _ *extent.Map) (*extent.Map, error) {
 	return squashfs.Plan(r.ctx, r.root, squashfs.Options{Dropped: r.dropped})

@@ -5,12 +5,15 @@ import (
 	"io"
 
 	"github.com/cloudlets/cloudlets/converter/container"
+	"github.com/cloudlets/cloudlets/converter/cow"
 	"github.com/cloudlets/cloudlets/converter/parallels"
 	"github.com/cloudlets/cloudlets/converter/qcow"
 	"github.com/cloudlets/cloudlets/converter/qcow2"
 	"github.com/cloudlets/cloudlets/converter/qed"
 	"github.com/cloudlets/cloudlets/converter/stream"
+	"github.com/cloudlets/cloudlets/converter/vdi"
 	"github.com/cloudlets/cloudlets/converter/vhd"
+	"github.com/cloudlets/cloudlets/converter/vhdx"
 	"github.com/cloudlets/cloudlets/converter/vmdk"
 	"github.com/cloudlets/cloudlets/extent"
 )
@@ -24,6 +27,8 @@ const (
 	formatVMDK       = "vmdk"
 	formatVMDKStream = "vmdk-stream"
 	formatRawZst     = "raw.zst"
+	formatVHDX       = "vhdx"
+	formatVDI        = "vdi"
 )
 
 // containers are the formats that hold one disk.
@@ -75,6 +80,26 @@ func containers() []Format {
 			Types: block(), write: planned(qcow.Write), Open: qcow.Open,
 		},
 		{
+			Name: formatVHDX, Description: "Hyper-V virtual hard disk, dynamic", Extension: ".vhdx",
+			Types: block(), write: vhdxWriter(vhdx.Options{}), Open: vhdx.Open,
+		},
+		{
+			Name: "vhdx-fixed", Description: "Hyper-V virtual hard disk, fixed", Extension: ".vhdx",
+			Types: block(), write: vhdxWriter(vhdx.Options{Fixed: true}), Open: vhdx.Open,
+		},
+		{
+			Name: formatVDI, Description: "VirtualBox disk, dynamic", Extension: ".vdi",
+			Types: block(), write: vdiWriter(vdi.Options{}), Open: vdi.Open,
+		},
+		{
+			Name: "vdi-static", Description: "VirtualBox disk, fixed", Extension: ".vdi",
+			Types: block(), write: vdiWriter(vdi.Options{Static: true}), Open: vdi.Open,
+		},
+		{
+			Name: "cow", Description: "User Mode Linux copy-on-write; QEMU dropped it in 2014", Extension: ".cow",
+			Types: block(), write: planned(cow.Write), Open: cow.Open,
+		},
+		{
 			Name: "parallels", Description: "Parallels, expanding", Extension: ".hdd",
 			Types: block(), write: planned(parallels.Write), Open: parallels.Open,
 		},
@@ -93,6 +118,14 @@ func qcow2Compression(name string, c qcow2.Compression, o qcow2.Options) Compres
 
 func vhdWriter(o vhd.Options) writer {
 	return planned(func(m *extent.Map) (*extent.Map, error) { return vhd.Write(m, o) })
+}
+
+func vhdxWriter(o vhdx.Options) writer {
+	return planned(func(m *extent.Map) (*extent.Map, error) { return vhdx.Write(m, o) })
+}
+
+func vdiWriter(o vdi.Options) writer {
+	return planned(func(m *extent.Map) (*extent.Map, error) { return vdi.Write(m, o) })
 }
 
 // openRaw reads a raw disk: all of it is the disk.

@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/converter/boot"
+	"github.com/cloudlets/cloudlets/converter/ova"
 	"github.com/cloudlets/cloudlets/converter/stream"
 	"github.com/cloudlets/cloudlets/converter/tar"
 	"github.com/cloudlets/cloudlets/converter/vmlinux"
@@ -31,6 +33,28 @@ func providers() []Format {
 		{
 			Name: "kvm", Description: "KVM with QEMU, libvirt, Proxmox, OpenStack: qcow2", Types: disks,
 			Needs: "virtio drivers in the initrd", files: parts(part{formatQcow2, ""}), Compressions: names("zlib", "zstd"),
+		},
+		{
+			Name: "hyperv", Description: "Hyper-V, generation 2: VHDX", Types: disks,
+			Needs: "a bootloader for UEFI, Hyper-V drivers in the initrd", files: (*render).hyperv,
+		},
+		{
+			Name: "ova", Description: "one machine for VMware's products: OVF 1 in a tar", Types: disks,
+			files: ovaOf(ova.VMware), Compressions: names("zlib"),
+		},
+		{
+			Name: "ova-virtualbox", Description: "one machine for VirtualBox: OVF 1 in a tar", Types: disks,
+			files: ovaOf(ova.VirtualBox), Compressions: names("zlib"),
+		},
+		{
+			Name: "vmware", Description: "VMware: streamOptimized VMDK, and a machine with it as OVA", Types: disks,
+			Needs: "LSI Logic or PVSCSI and VMXNET3 or E1000 drivers in the initrd, open-vm-tools",
+			files: all(ovaOf(ova.VMware), parts(part{formatVMDKStream, ""})), Compressions: names("zlib"),
+		},
+		{
+			Name: "virtualbox", Description: "VirtualBox: VDI, and a machine with the disk as OVA", Types: disks,
+			Needs: "AHCI and E1000 drivers in the initrd",
+			files: all(parts(part{formatVDI, ""}), ovaOf(ova.VirtualBox)),
 		},
 		{
 			Name: "xenserver", Description: "XenServer and XCP-ng: dynamic VHD", Types: disks,
@@ -74,6 +98,10 @@ func providers() []Format {
 		{
 			Name: "firecracker", Description: "Firecracker: uncompressed kernel, ramdisk, ext4 and a configuration", Types: direct,
 			Needs: "a kernel with virtio-mmio, in itself or in its initrd", files: (*render).firecracker,
+		},
+		{
+			Name: "pxe", Description: "network boot: kernel, root filesystem for memory, and an iPXE script", Types: direct,
+			Needs: "a kernel; on the machine, memory for twice the files", files: (*render).pxe,
 		},
 		{
 			Name: "lxc", Description: "Incus and LXD: a unified tar of a container", Types: direct,
@@ -121,6 +149,54 @@ func parts(parts ...part) func(r *render) ([]File, error) {
 		return files, nil
 	}
 }
+
+// all makes the files of several outputs.
+func all(outputs ...func(r *render) ([]File, error)) func(r *render) ([]File, error) {
+	return func(r *render) ([]File, error) {
+		var files []File
+		for _, output := range outputs {
+			more, err := output(r)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, more...)
+		}
+		return files, nil
+	}
+}
+
+// hyperv makes a disk for a machine of generation 2, whose firmware is UEFI.
+func (r *render) hyperv() ([]File, error) {
+	files, err := parts(part{formatVHDX, ""})(r)
+	if err == nil && r.report.UEFI == "" {
+		return nil, fmt.Errorf("machines of generation 2 boot by UEFI: %w", boot.ErrNoBootloader)
+	}
+	return files, err
+}
+
+// ovaOf makes a package of a machine with the disk.
+func ovaOf(family ova.Family) func(r *render) ([]File, error) {
+	return func(r *render) ([]File, error) {
+		disk, err := r.content(TypeDisk)
+		if err != nil {
+			return nil, err
+		}
+		format, err := FindFormat(formatVMDKStream)
+		if err != nil {
+			return nil, err
+		}
+		file, err := r.pack(disk, TypeDisk, format)
+		if err != nil {
+			return nil, err
+		}
+		machine := ova.Machine{Name: machineName, Family: family, UEFI: r.report.BIOS == ""}
+		m, err := ova.Write(r.ctx, machine, []ova.Disk{{File: file.Map, Capacity: disk.Size()}}, r.Open)
+		return []File{{Name: machineName + ".ova", MediaType: api.ArtifactKind(TypeDisk, "ova"), Map: m}}, err
+	}
+}
+
+// machineName is what a machine is called that is made for an image.
+const machineName = "cloudlet"
 
 // gce makes what Compute Engine imports: "disk.raw" alone in a tar.gz.
 func (r *render) gce() ([]File, error) {
@@ -287,6 +363,31 @@ func (r *render) firecracker() ([]File, error) {
 	}
 	text, err := textFile("vm.json", string(config)+"\n")
 	return append(files, text), err
+}
+
+// pxe makes what a machine boots over the network: by the script, iPXE fetches
+// the kernel and, as its ramdisk, the whole root filesystem, from where it has
+// the script from. Any image boots so, whatever its own initrd knows, and has no
+// disk.
+func (r *render) pxe() ([]File, error) {
+	kernel, err := r.file(TypeKernel, formatRaw)
+	if err != nil {
+		return nil, err
+	}
+	kernel.Name = kernelFile
+	archive, err := FindFormat(formatCpio)
+	if err != nil {
+		return nil, err
+	}
+	root, err := r.pack(nil, TypeFilesystem, archive)
+	if err != nil {
+		return nil, err
+	}
+	root.Name = "root.cpio"
+	args := slices.Concat([]string{"rdinit=/sbin/init", "fstab=no"}, boot.ConsoleArgs(), r.Disk.KernelArgs, r.args)
+	script := fmt.Sprintf("#!ipxe\nkernel %s initrd=%s %s\ninitrd %s\nboot\n", kernel.Name, root.Name, strings.Join(args, " "), root.Name)
+	text, err := textFile("boot.ipxe", script)
+	return []File{text, kernel, root}, err
 }
 
 // lxc makes a unified image: metadata.yaml, and the root filesystem in rootfs

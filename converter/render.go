@@ -92,7 +92,7 @@ func (p Parameters) BootsAlone() bool { return p.outputType() == TypeDisk || p.F
 type Input struct {
 	// Tree is the rootfs of an image.
 	Tree *image.Tree
-	// Open opens what the tree's files refer to.
+	// Open opens what the tree's files refer to, and what Spool has kept.
 	Open extent.Opener
 	// Spool keeps what is really compressed; it may be nil where nothing is.
 	Spool container.Spool

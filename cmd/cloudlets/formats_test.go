@@ -22,6 +22,11 @@ var formatChecks = map[string][]string{
 	"disk.vhdx":           {"qemu-img", "compare", "-F", "vhdx", "-f", "raw", "{raw}", "{}"},
 	"disk.vmdk":           {"qemu-img", "compare", "-F", "vmdk", "-f", "raw", "{raw}", "{}"},
 	"disk.vdi":            {"qemu-img", "compare", "-F", "vdi", "-f", "raw", "{raw}", "{}"},
+	"disk.cow":            {"test", "-s", "{}"}, // no tool reads it any more
+	"cloudlet.ova":        {"sh", "-c", `cd "$(dirname "$1")" && tar -xf "$1" && sha256sum -c --quiet *.mf && qemu-img compare -f raw -F vmdk "$2" cloudlet-disk1.vmdk`, "sh", "{}", "{raw}"},
+	"filesystem.cpio":     {"sh", "-c", `cpio -t --quiet <"$1" | grep -qx etc/hostname`, "sh", "{}"},
+	"root.cpio":           {"sh", "-c", `cpio -t --quiet <"$1" | grep -qx etc/hostname`, "sh", "{}"},
+	"boot.ipxe":           {"grep", "-q", "^kernel vmlinuz initrd=root.cpio rdinit=/sbin/init", "{}"},
 	"disk.hdd":            {"qemu-img", "compare", "-F", "parallels", "-f", "raw", "{raw}", "{}"},
 	"disk.raw":            {"cmp", "{raw}", "{}"},
 	"disk.raw.gz":         {"sh", "-c", `gzip -dc "$1" | cmp - "$2"`, "sh", "{}", "{raw}"},
