@@ -109,7 +109,7 @@ func TestStoredBlocksAreExtentsOfTheFile(t *testing.T) {
 func TestOrderIsThatOfTheContent(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 40 {
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), bytes.Repeat([]byte{byte(i)}, 700*(i%5+1)), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), bytes.Repeat([]byte{byte(i + 1)}, 700*(i%5+1)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
