@@ -71,7 +71,7 @@ conformance: build ## the distribution spec, against our registry on both back e
 
 # Measurements are chosen by name: make bench BENCH=registry-rates
 BENCH ?= .
-BENCH_PACKAGES := curl docker-registry fdisk e2fsprogs mmdebstrap nginx-light postgresql qemu-utils wrk zstd
+BENCH_PACKAGES := curl docker-registry fdisk e2fsprogs libnbd-bin mmdebstrap nbdkit nginx-light postgresql python3 qemu-system-x86 qemu-utils skopeo wrk zstd
 bench: build debian $(CACHE)/debian-old.tar ## measurements against other tools
 	@scripts/apt-install $(BENCH_PACKAGES)
 	@test -x $(CACHE)/bin/registry || GOBIN=$(CACHE)/bin go install $(DISTRIBUTION)

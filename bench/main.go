@@ -47,6 +47,8 @@ var measurements = []struct {
 	{"format-memory", huge},
 	{"image-commit", commit},
 	{"image-diff", compare},
+	{"nbd-reads", nbdReads},
+	{"lazy-boot", lazyBoot},
 }
 
 func main() {

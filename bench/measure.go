@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -17,6 +18,19 @@ func run1(ctx context.Context, name string, args ...string) (string, error) {
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("%s %v: %w", name, args, err)
+	}
+	return string(out), nil
+}
+
+// quietly runs a command and returns its output; what it says beside that is shown
+// only if it fails.
+func quietly(ctx context.Context, name string, args ...string) (string, error) {
+	var said bytes.Buffer
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s %v: %w: %s", name, args, err, said.Bytes())
 	}
 	return string(out), nil
 }

@@ -21,6 +21,11 @@ type process struct {
 
 // startProcess starts a server and waits until it answers.
 func startProcess(ctx context.Context, s settings, name, address string, env []string, command ...string) (*process, error) {
+	return startProcessOn(ctx, s, "tcp", name, address, env, command...)
+}
+
+// startProcessOn is startProcess for a server on a network.
+func startProcessOn(ctx context.Context, s settings, network, name, address string, env []string, command ...string) (*process, error) {
 	p := &process{name: name, address: address, cmd: exec.CommandContext(ctx, command[0], command[1:]...)}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it ends with us, however we end
@@ -34,7 +39,7 @@ func startProcess(ctx context.Context, s settings, name, address string, env []s
 		return nil, fmt.Errorf("start %s: %w: `make bench` installs it", name, err)
 	}
 	for range 500 {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
 		if err == nil {
 			return p, conn.Close()
 		}

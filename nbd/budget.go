@@ -6,6 +6,7 @@ import "sync"
 // for many is not passed by who asks for few.
 type budget struct {
 	mu      sync.Mutex
+	total   int64
 	free    int64
 	waiting []*claim
 }
@@ -15,11 +16,12 @@ type claim struct {
 	granted chan struct{}
 }
 
-func newBudget(n int64) *budget { return &budget{free: n} }
+func newBudget(n int64) *budget { return &budget{total: n, free: n} }
 
-// take waits until n bytes are free, which must not be more than there are, and
-// takes them. It reports false when done is closed first.
+// take waits until n bytes are free, and takes them; who asks for more than there
+// are takes all. It reports false when done is closed first.
 func (b *budget) take(n int64, done <-chan struct{}) bool {
+	n = min(n, b.total)
 	b.mu.Lock()
 	if len(b.waiting) == 0 && n <= b.free {
 		b.free -= n
@@ -37,8 +39,9 @@ func (b *budget) take(n int64, done <-chan struct{}) bool {
 	}
 }
 
-// give gives n bytes back.
+// give gives back what was taken for n bytes.
 func (b *budget) give(n int64) {
+	n = min(n, b.total)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.free += n

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// writePiece is how much is written under one deadline, in bytes.
-const writePiece = 256 << 10
+// writePiece is how much is written under one deadline, in bytes: more than one
+// chunk.
+const writePiece = 2 << 20
 
 // conn is one connection of a client.
 type conn struct {

@@ -160,8 +160,9 @@ const (
 	// maxRequests is how many requests of a connection are served at a time. One
 	// that waits for its content costs a goroutine.
 	maxRequests = 1024
-	// maxBuffered is how much content a connection holds, in bytes.
-	maxBuffered = 64 << 20
+	// maxBuffered is how much content a connection holds, in bytes, unless one
+	// request alone needs more. That little stays in the processor's cache.
+	maxBuffered = 4 << 20
 	// maxStatus is how many descriptors answer a block status.
 	maxStatus = 16 << 10
 )
