@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 )
 
@@ -22,6 +23,7 @@ type Config struct {
 	Retention       string        `key:"retention" reload:"true" help:"JSON file that says which tags and untagged manifests to remove; if empty, none"`
 	Scrub           Scrub         `key:"scrub"`
 	Admin           Admin         `key:"admin"`
+	NBD             NBD           `key:"nbd"`
 	Log             Log           `key:"log"`
 	Events          Events        `key:"events"`
 	IdleTimeout     time.Duration `key:"idleTimeout" default:"2m" help:"how long a transfer may stand still"`
@@ -68,6 +70,11 @@ type Admin struct {
 	Listen string `key:"listen" help:"address that /metrics, /livez and /readyz are served on, such as 127.0.0.1:5001; if empty, they are not"`
 }
 
+// NBD is the listener that disks are attached over.
+type NBD struct {
+	Listen string `key:"listen" help:"address that images are served on as disks with the NBD protocol, HOST:PORT or unix:PATH: see docs/nbd.md; if empty, they are not"`
+}
+
 // Log is what is logged, and how.
 type Log struct {
 	Level  string `key:"level" default:"info" enum:"debug,info,warn,error" reload:"true" help:"least level of what is logged"`
@@ -80,6 +87,7 @@ func (c *Config) check() error {
 	return errors.Join(
 		checkAddress("listen", c.Listen, false),
 		checkAddress("admin.listen", c.Admin.Listen, true),
+		checkNBD(c.NBD),
 		checkS3(c.S3),
 		checkScrub(c.Scrub),
 		checkPositive("idleTimeout", c.IdleTimeout),
@@ -98,6 +106,13 @@ func checkAddress(key, address string, optional bool) error {
 		return fmt.Errorf("%s: expected HOST:PORT, found %q", key, address)
 	}
 	return nil
+}
+
+func checkNBD(c NBD) error {
+	if path, unix := strings.CutPrefix(c.Listen, "unix:"); unix && path != "" {
+		return nil
+	}
+	return checkAddress("nbd.listen", c.Listen, true)
 }
 
 func checkS3(c S3) error {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -144,4 +145,63 @@ func TestDebianBootsLazily(t *testing.T) {
 func TestBootFlagsThatDoNotGoTogether(t *testing.T) {
 	fails(t, exitUsage, []string{"--overlay", "goes with --lazy"}, "boot", "localhost:1/a/b:1", "--overlay", "x")
 	fails(t, exitUsage, []string{"--disk", "does not go with --lazy"}, "boot", "localhost:1/a/b:1", "--lazy", "--disk", "x")
+}
+
+// nbdAddress is what a registry logs once it serves disks.
+var nbdAddress = regexp.MustCompile(`msg="serving disks" nbd=(\S+)`)
+
+// attached returns what clients call an export of a registry by.
+func attached(t testing.TB, s *server, scheme, name string) string {
+	t.Helper()
+	found := nbdAddress.FindStringSubmatch(s.logged())
+	if found == nil {
+		t.Fatalf("the registry serves no disks:\n%s", s.logged())
+	}
+	return scheme + "://" + found[1] + "/" + name
+}
+
+func TestTheRegistryServesItsDisks(t *testing.T) {
+	find(t, "qemu-img")
+	find(t, "nbdinfo")
+	s := startServer(t, t.TempDir(), "sh", "-c", `exec "$@" --nbd-listen 127.0.0.1:0`, "sh")
+	image := s.ref("golden/small:1")
+	d := strings.TrimSpace(ok(t, "push", writeTar(t, bootableRootfs(t)), image))
+	raw, qcow := filepath.Join(t.TempDir(), "disk.raw"), filepath.Join(t.TempDir(), "disk.qcow2")
+	ok(t, "raw", image, "-o", raw)
+	derived := strings.TrimSpace(ok(t, "render", image, "--format", "qcow2", "-o", qcow))
+	for _, c := range []struct{ name, format string }{
+		{"golden/small:1", "raw"}, {"golden/small@" + d, "raw"}, {"golden/small@" + derived, "qcow2"},
+	} {
+		tool(t, "qemu-img", "compare", "-f", "raw", "-F", c.format, raw, attached(t, s, "nbd", c.name))
+	}
+	if out := tool(t, "nbdinfo", "--list", "--no-content", attached(t, s, "nbd", "")); !strings.Contains(out, "golden/small@"+d) {
+		t.Errorf("the list has no image:\n%s", out)
+	}
+	for _, name := range []string{"golden/small:2", "golden/other:1", "golden/small", ":", "@", "golden/small@sha256:0"} {
+		if out, err := try(t, "nbdinfo", attached(t, s, "nbd", name)); err == nil {
+			t.Errorf("%s can be attached:\n%s", name, out)
+		}
+	}
+}
+
+func TestTheRegistryServesDisksToWhoMayPull(t *testing.T) {
+	find(t, "nbdinfo")
+	ca := newAuthority(t)
+	cert, key := ca.issue(t, "registry")
+	s := startServer(t, t.TempDir(), "sh", "-c", `exec "$@" --nbd-listen 127.0.0.1:0 --tls-cert '`+cert+`' --tls-key '`+key+`' --tls-client-ca '`+ca.file+`'`, "sh")
+	mine, myKey := ca.issue(t, "node")
+	ok(t, "push", writeTar(t, bootableRootfs(t)), s.ref("golden/small:1"), "--ca-file", ca.file, "--cert", mine, "--key", myKey)
+
+	credentials := t.TempDir()
+	mustWrite(t, filepath.Join(credentials, "ca-cert.pem"), mustRead(t, ca.file))
+	at := func() string { return attached(t, s, "nbds", "golden/small:1") + "?tls-certificates=" + credentials }
+	if out, err := try(t, "nbdinfo", "--no-content", at()); err == nil {
+		t.Errorf("a client without a certificate attaches the disk:\n%s", out)
+	}
+	if out, err := try(t, "nbdinfo", "--no-content", attached(t, s, "nbd", "golden/small:1")); err == nil {
+		t.Errorf("a client without TLS attaches the disk:\n%s", out)
+	}
+	mustWrite(t, filepath.Join(credentials, "client-cert.pem"), mustRead(t, mine))
+	mustWrite(t, filepath.Join(credentials, "client-key.pem"), mustRead(t, myKey))
+	tool(t, "nbdinfo", "--no-content", at())
 }

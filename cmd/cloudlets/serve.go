@@ -17,6 +17,7 @@ import (
 
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/config"
+	"github.com/cloudlets/cloudlets/nbd"
 	"github.com/cloudlets/cloudlets/provider"
 	"github.com/cloudlets/cloudlets/registry"
 	"github.com/cloudlets/cloudlets/registry/events"
@@ -133,7 +134,16 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 	if c.Admin.Listen != "" {
 		admin = &http.Server{Handler: o.metrics.Admin(o.checks(st, at.data)...), ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive}
 	}
-	return listenAndServe(ctx, o, c, o.metrics.Wrap(gate.Handler(server)), secure, admin, collector.Run, sender.Run, keeper.Run, scrubber.Run)
+	tasks := []func(context.Context){collector.Run, sender.Run, keeper.Run, scrubber.Run}
+	if c.NBD.Listen != "" {
+		disks := nbd.New(nbd.Config{Exports: renderer.Exports(gate), TLS: secure, Log: log})
+		attach, err := listenNBD(ctx, log, c.NBD.Listen, disks)
+		if err != nil {
+			return err
+		}
+		tasks = append(tasks, attach)
+	}
+	return listenAndServe(ctx, o, c, o.metrics.Wrap(gate.Handler(server)), secure, admin, tasks...)
 }
 
 // listenAndServe serves until ctx is done, then lets requests under way end. The
