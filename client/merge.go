@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 
@@ -182,20 +181,10 @@ func cloudletManifestOf(ctx context.Context, tree *image.Tree, contents *Content
 }
 
 // pushPlan pushes a planned tar as a layer.
-func (r *Repository) pushPlan(ctx context.Context, plan *extent.Map, open extent.Opener) (l *layer, err error) {
-	content := extent.NewReader(ctx, plan, open)
-	defer func() { err = errors.Join(err, content.Close()) }()
-	read, write := io.Pipe()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, err := content.WriteTo(write)
-		write.CloseWithError(err)
-	}()
-	l, err = r.pushLayer(ctx, tarLayer(read))
-	read.CloseWithError(io.ErrClosedPipe)
-	<-done
-	return l, err
+func (r *Repository) pushPlan(ctx context.Context, plan *extent.Map, open extent.Opener) (*layer, error) {
+	rootfs := planned(ctx, plan, open)
+	l, err := r.pushLayer(ctx, tarLayer(rootfs))
+	return l, errors.Join(err, rootfs.Close())
 }
 
 // pushImage pushes an image whose layers the repository holds.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image/tarball"
 )
 
@@ -75,6 +76,19 @@ func (c *Client) openDir(ctx context.Context, path string, warn func(path, what 
 		Reader:  &stepReader{r: read, step: step},
 		closers: []io.Closer{read, waiter(done)},
 	}
+}
+
+// planned returns a tar that was planned.
+func planned(ctx context.Context, plan *extent.Map, open extent.Opener) *Rootfs {
+	content := extent.NewReader(ctx, plan, open)
+	read, write := io.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, err := content.WriteTo(write)
+		write.CloseWithError(err)
+	}()
+	return &Rootfs{Reader: read, closers: []io.Closer{read, waiter(done), content}}
 }
 
 // waiter waits for a goroutine when it is closed.

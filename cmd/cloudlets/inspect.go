@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,17 +22,25 @@ import (
 func newInspect(g *globals) *cobra.Command {
 	var raw bool
 	cmd := &cobra.Command{
-		Use:   "inspect REFERENCE",
-		Short: "Show what an image is, and what was rendered from it",
+		Use:   "inspect REFERENCE|DISK",
+		Short: "Show what an image is and what was rendered from it, or what is on a disk",
 		Long: `Show what an image is: its platform, date, annotations and layers; what was
 rendered from it, and what else refers to it, such as signatures. Of an index the
 platform and the digest of each image are shown.
 
-With --json the words are those of skopeo inspect where it has them.`,
+With --json the words are those of skopeo inspect where it has them.
+
+What exists as a file is taken for a disk, raw or in a container that is read:
+its partition table is shown, and what is in each partition. Where files is yes,
+cloudlets import --files can make an image of them.`,
 		Example: `  cloudlets inspect localhost:5000/golden/debian:12
-  cloudlets inspect localhost:5000/golden/debian:12 --json`,
-		Args: exactly("REFERENCE"),
+  cloudlets inspect localhost:5000/golden/debian:12 --json
+  cloudlets inspect debian.vmdk`,
+		Args: exactly("REFERENCE|DISK"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if info, err := os.Stat(args[0]); err == nil && !info.IsDir() {
+				return inspectDisk(g, cmd, args[0])
+			}
 			repo, err := g.repository(cmd, args[0])
 			if err != nil {
 				return err
@@ -52,6 +62,34 @@ With --json the words are those of skopeo inspect where it has them.`,
 	}
 	cmd.Flags().BoolVar(&raw, "raw", false, "print the manifest, byte for byte")
 	return cmd
+}
+
+// inspectDisk shows what is on a disk.
+func inspectDisk(g *globals, cmd *cobra.Command, path string) error {
+	c, err := g.client(cmd)
+	if err != nil {
+		return err
+	}
+	d, err := c.OpenDisk(cmd.Context(), path, nil, "")
+	if err != nil {
+		return err
+	}
+	return errors.Join(g.print(cmd, d, func(w io.Writer) { printDisk(w, d) }), d.Close())
+}
+
+func printDisk(w io.Writer, d *client.Disk) {
+	fmt.Fprintf(w, "%s disk of %s, partition table %s %s\n", d.Format, human(d.Size), d.Table, d.ID)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "NUMBER\tSTART\tSIZE\tTYPE\tNAME\tFILESYSTEM\tLABEL\tUUID\tFILES")
+	for _, p := range d.Partitions {
+		files := "no"
+		if p.Files {
+			files = "yes"
+		}
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Number, human(p.Start), human(p.Size),
+			p.Type, printable(p.Name), p.Filesystem, printable(p.Label), printable(p.UUID), files)
+	}
+	t.Flush()
 }
 
 func printSummary(w io.Writer, s *client.Summary) {

@@ -92,13 +92,19 @@ func (f *pushFlags) opening() (client.FileOptions, error) {
 }
 
 func (f *pushFlags) register(cmd *cobra.Command) {
+	f.registerImage(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&f.arch, "arch", "", "architecture of the image (default: what its cloudlet manifest says, or amd64)")
-	flags.StringVar(&f.manifest, "manifest", "", "file with the cloudlet manifest, instead of the one in the root filesystem")
 	flags.StringVar(&f.imageType, "type", "", "image type: kernel, ramdisk, filesystem, iso9660, disk or other")
 	flags.StringVar(&f.container, "container-format", "", "container format: raw, cow, qcow, qcow2, vhd, vhdx, vmdk, vdi, qed, parallels, ova; or aki, ari, ami")
 	flags.BoolVar(&f.verbatim, "verbatim", false, "push a file as it is, and not the disk in it")
 	flags.Var(&f.maxSize, "max-size", "size of a disk at most, however little the file has of it (default 1T; given, it is the only limit to what compressed data expands to)")
+}
+
+// registerImage adds the flags that say what an image is called and runs on.
+func (f *pushFlags) registerImage(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.arch, "arch", "", "architecture of the image (default: what its cloudlet manifest says, or amd64)")
+	flags.StringVar(&f.manifest, "manifest", "", "file with the cloudlet manifest, instead of the one in the root filesystem")
 	flags.StringArrayVar(&f.annotations, "annotation", nil, "KEY=VALUE to put on the OCI manifest; may be repeated")
 	flags.StringVar(&f.base, "base", "", "reference of the image that this one was made from, to annotate it with name and digest")
 }

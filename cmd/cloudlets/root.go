@@ -66,6 +66,7 @@ booted by digest.
 	root.AddCommand(newServe(), newConfig(g), newGC(g), newFsck(g), newLogout(g), newSpecs(), newGit(), newBundle(g), newFormats(g), newExitCodes())
 	for _, cmd := range []*cobra.Command{
 		newPush(g),
+		newImport(g),
 		newPull(g),
 		newTar(g),
 		newFind(g),
