@@ -130,6 +130,7 @@ func (h *hierarchy) emitTables(b *extent.Builder) {
 func (h *hierarchy) emit(b *extent.Builder) {
 	for _, dir := range h.dirs {
 		b.Inline(dir.encode())
+		b.ZeroTo(dir.first*blockSize + dir.size)
 		b.Inline(dir.areas.data)
 		b.ZeroTo(alignUp(b.Size(), blockSize))
 	}

@@ -121,6 +121,23 @@ func TestOpenReadsTheLastSession(t *testing.T) {
 	mustEqual(t, "what Open reads", mustOpen(t, path), fromDir(t, second))
 }
 
+// A volume with Joliet, HFS+, two boot images and a GUID partition table.
+func TestOpenReadsAnISOHybrid(t *testing.T) {
+	convertertest.Need(t, "grub-mkrescue", "grub-common")
+	convertertest.Need(t, "mformat", "mtools")
+	dir, want := source(t)
+	path := filepath.Join(t.TempDir(), "volume.iso")
+	convertertest.Run(t, "grub-mkrescue", "-o", path, dir)
+	got := mustOpen(t, path)
+	for path, n := range want.tree.Walk() {
+		// grub-mkrescue adds files, and gives all the same owner and modes.
+		same := got.tree.Lookup(path)
+		if same == nil || same.Type() != n.Type() || same.Target != n.Target || !bytes.Equal(got.sum(t, same), want.sum(t, n)) {
+			t.Errorf("/%s is %+v, want %+v", path, same, n)
+		}
+	}
+}
+
 func TestOpenFallsBackToOtherNames(t *testing.T) {
 	convertertest.Need(t, "genisoimage", "genisoimage")
 	dir := t.TempDir()

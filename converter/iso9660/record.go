@@ -102,7 +102,7 @@ func (d *directory) recordsSize() (size int64) {
 	return alignUp(size, blockSize)
 }
 
-// encode returns the blocks of a directory.
+// encode returns the blocks of a directory, without the zeros that end the last.
 func (d *directory) encode() []byte {
 	p := make([]byte, 0, d.size)
 	for r := range d.records() {
@@ -112,5 +112,5 @@ func (d *directory) encode() []byte {
 		}
 		p = append(p, encoded...)
 	}
-	return p[:d.size]
+	return p
 }
