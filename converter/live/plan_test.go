@@ -149,7 +149,7 @@ func TestVolumeHasWhatTheLiveSystemLooksFor(t *testing.T) {
 	}{
 		{liveBoot, "live-boot", "/live", "filesystem.squashfs", "'boot=live'"},
 		{casper, "casper", "/casper", "filesystem.squashfs", "'boot=casper'"},
-		{dracut, "dracut dmsquash-live", "/LiveOS", "squashfs.img", "'root=live:CDLABEL=LIVE_1' 'rd.live.image'"},
+		{dracut, "dracut dmsquash-live", "/LiveOS", "squashfs.img", "'root=live:CDLABEL=LIVE_1' 'rd.live.image' 'rd.live.overlay.overlayfs=1'"},
 	} {
 		t.Run(test.system, func(t *testing.T) {
 			p := mustPlan(t, rootfs().with(files{test.mark: "x", systemdBoot: "boot"}), live.Options{Label: "LIVE_1", KernelArgs: []string{"quiet"}})

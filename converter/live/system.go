@@ -58,7 +58,7 @@ func systems() []system {
 				"usr/lib/dracut/modules.d/70dmsquash-live", // since dracut 105
 			},
 			filesystem: "/LiveOS/squashfs.img",
-			args:       []string{"root=live:CDLABEL=" + labelMark, "rd.live.image"},
+			args:       []string{"root=live:CDLABEL=" + labelMark, "rd.live.image", "rd.live.overlay.overlayfs=1"},
 		},
 	}
 }
