@@ -1,7 +1,9 @@
 package bundle
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -465,4 +467,50 @@ func FuzzOpen(f *testing.F) {
 			t.Fatalf("%d bytes were read of an image of %d", n, m.Size)
 		}
 	})
+}
+
+// TestPaddingIsBounded has a sound image in a tar that does not end.
+func TestPaddingIsBounded(t *testing.T) {
+	var plain bytes.Buffer
+	z := gzip.NewWriter(&plain)
+	archive := tar.NewWriter(z)
+	content := []byte("image")
+	if err := archive.WriteHeader(&tar.Header{Name: "image", Size: int64(len(content)), Mode: 0o644}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := archive.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := archive.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := z.Write(make([]byte, 64<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files := memory{}
+	s := &splitter{ctx: t.Context(), to: files, prefix: "p", size: DefaultPartSize}
+	e, err := newEncrypter(s, Secret{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Write(plain.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(e.Close(), s.close(nil)); err != nil {
+		t.Fatal(err)
+	}
+	i, err := Open(t.Context(), &Manifest{Name: "image", Size: int64(len(content)), BundledSize: s.total, Parts: s.parts}, files, Secret{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	if _, err := io.ReadAll(i); !errors.Is(err, ErrImage) || !strings.Contains(err.Error(), "decompresses to more") {
+		t.Errorf("got %v", err)
+	}
+	if i.stream.left < -cbcBuffer {
+		t.Errorf("%d bytes were decompressed beyond the limit", -i.stream.left)
+	}
 }
