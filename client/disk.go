@@ -27,17 +27,16 @@ const localDisk extent.Digest = "local:disk"
 
 // openDisk opens the disk or the filesystem in a file with the reader of the
 // container format that was decided on. Files of other kinds stay as they are.
-func (f *File) openDisk(o FileOptions) error {
+func (f *File) openDisk(ctx context.Context, o FileOptions) error {
 	if f.Kind.Type != kind.Disk && f.Kind.Type != kind.Filesystem {
 		return nil
 	}
-	format, err := converter.FindFormat(string(f.Kind.Container))
-	if err != nil || format.Open == nil {
-		return fmt.Errorf("nothing here reads the disk in a %s: push the file as it is, with --verbatim", f.Kind.Container)
+	disk, err := converter.Open(ctx, string(f.Kind.Container), f.content, f.size, localDisk)
+	if errors.Is(err, converter.ErrUnreadable) {
+		return fmt.Errorf("%w: take the file as it is, with --verbatim", err)
 	}
-	disk, err := format.Open(f.content, f.size, localDisk)
 	if err != nil {
-		return fmt.Errorf("open the disk in a %s: %w", format.Name, err)
+		return err
 	}
 	if err := o.checkSize(disk.Map.Size()); err != nil {
 		return err

@@ -52,12 +52,12 @@ type FileOptions struct {
 // OpenFile opens a file, or "-" for stdin, and compares what it is declared to be
 // with its content. It returns nil for what is to be pushed as a rootfs: nothing
 // is declared, and the content is no image of the kinds that there are.
-func (c *Client) OpenFile(path string, stdin io.Reader, o FileOptions) (*File, error) {
+func (c *Client) OpenFile(ctx context.Context, path string, stdin io.Reader, o FileOptions) (*File, error) {
 	f, err := c.openFileContent(path, stdin, o.Declared)
 	if f == nil || err != nil {
 		return nil, err
 	}
-	known, err := c.identify(f, o)
+	known, err := c.identify(ctx, f, o)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", path, err)
 	}
@@ -109,7 +109,7 @@ func (c *Client) spoolFile(stdin io.Reader) (*File, error) {
 
 // identify decides what a file is, and opens the disk in it. It reports false for
 // a rootfs.
-func (c *Client) identify(f *File, o FileOptions) (known bool, err error) {
+func (c *Client) identify(ctx context.Context, f *File, o FileOptions) (known bool, err error) {
 	packed, err := f.packedDisk(o)
 	if err == nil && packed {
 		err = c.unpack(f, o)
@@ -119,7 +119,7 @@ func (c *Client) identify(f *File, o FileOptions) (known bool, err error) {
 	}
 	known, err = f.decide(o.Declared)
 	if err == nil && known && !o.Verbatim {
-		err = f.openDisk(o)
+		err = f.openDisk(ctx, o)
 	}
 	return known, err
 }

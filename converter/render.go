@@ -90,9 +90,12 @@ func (p Parameters) BootsAlone() bool { return p.outputType() == TypeDisk || p.F
 
 // Input is what is rendered, and what that takes.
 type Input struct {
-	// Tree is the rootfs of an image.
+	// Tree is the rootfs of an image; nil where there is Content.
 	Tree *image.Tree
-	// Open opens what the tree's files refer to, and what Spool has kept.
+	// Content is an image that is no rootfs; nil where there is a Tree.
+	Content *Content
+	// Open opens what the tree's files, or the content, refer to, and what
+	// Spool has kept.
 	Open extent.Opener
 	// Spool keeps what is really compressed; it may be nil where nothing is.
 	Spool container.Spool
@@ -105,8 +108,10 @@ type Output struct {
 	Files []File
 	// Package is how the files stand in the registry.
 	Package Package
-	Report  disk.Report
-	Notes   []string // what a person should know of the output
+	// ArtifactType is that of the derived artifact.
+	ArtifactType string
+	Report       disk.Report
+	Notes        []string // what a person should know of the output
 }
 
 // Package is how the files of an output stand in a registry.
@@ -148,6 +153,11 @@ type render struct {
 
 // Render renders an image into a format.
 func Render(ctx context.Context, in Input, p Parameters) (Output, error) {
+	if in.Content != nil {
+		if err := in.Content.adapt(&p); err != nil {
+			return Output{}, err
+		}
+	}
 	if err := p.Check(); err != nil {
 		return Output{}, err
 	}
@@ -156,7 +166,9 @@ func Render(ctx context.Context, in Input, p Parameters) (Output, error) {
 		return Output{}, err
 	}
 	files, err := r.files()
-	return Output{Files: files, Package: r.format.Package, Report: r.report, Notes: r.notes}, err
+	return Output{
+		Files: files, Package: r.format.Package, ArtifactType: p.artifactType(), Report: r.report, Notes: r.notes,
+	}, err
 }
 
 func newRender(ctx context.Context, in Input, p Parameters) (*render, error) {
@@ -168,6 +180,9 @@ func newRender(ctx context.Context, in Input, p Parameters) (*render, error) {
 		return nil, err
 	}
 	r := &render{ctx: ctx, format: format, Parameters: p, Input: in}
+	if in.Content != nil {
+		return r, nil
+	}
 	if r.root, r.persistent, err = p.Mounts.apply(ctx, in.Tree, in.Open, p.Manifest); err != nil {
 		return nil, err
 	}
@@ -222,6 +237,9 @@ func (r *render) pack(content *extent.Map, outputType string, f Format) (File, e
 
 // content plans what an output of a type is.
 func (r *render) content(outputType string) (m *extent.Map, err error) {
+	if r.Content != nil {
+		return r.Content.sized(r.Disk.Size)
+	}
 	options := r.Disk
 	options.KernelArgs = slices.Concat(options.KernelArgs, r.args)
 	switch outputType {
@@ -239,5 +257,5 @@ func (r *render) content(outputType string) (m *extent.Map, err error) {
 	return m, err
 }
 
-// ArtifactType returns the artifact type of the derived artifact.
-func (p Parameters) ArtifactType() string { return api.ArtifactKind(p.outputType(), p.Format) }
+// artifactType returns the artifact type of the derived artifact.
+func (p Parameters) artifactType() string { return api.ArtifactKind(p.outputType(), p.Format) }

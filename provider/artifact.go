@@ -113,7 +113,7 @@ func (j *job) artifactManifest(subject *ocispec.Descriptor, layers []ocispec.Des
 	return ocispec.Manifest{
 		Versioned:    specs.Versioned{SchemaVersion: 2},
 		MediaType:    ocispec.MediaTypeImageManifest,
-		ArtifactType: parameters(j.request).ArtifactType(),
+		ArtifactType: j.kind,
 		Config:       emptyConfig().descriptor(),
 		Layers:       layers,
 		Subject:      subject,
@@ -160,7 +160,7 @@ func (j *job) indexDocuments(subject ocispec.Descriptor, layers []ocispec.Descri
 	index := ocispec.Index{
 		Versioned:    specs.Versioned{SchemaVersion: 2},
 		MediaType:    ocispec.MediaTypeImageIndex,
-		ArtifactType: parameters(j.request).ArtifactType(),
+		ArtifactType: j.kind,
 		Subject:      &subject,
 		Annotations:  j.annotations(),
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/converter"
 	"github.com/cloudlets/cloudlets/image"
 	"github.com/cloudlets/cloudlets/image/cloudlet"
 	"github.com/cloudlets/cloudlets/image/configure"
@@ -35,6 +37,9 @@ func (r *Renderer) canonical(ctx context.Context, repository string, req api.Ren
 
 // configuration reads a configuration for the image: none is the empty one.
 func (g *golden) configuration(given json.RawMessage) (*cloudlet.Configuration, error) {
+	if g.content != nil {
+		return nil, unrenderable(fmt.Errorf("a configuration changes files: %w", converter.ErrNoFiles))
+	}
 	c, err := g.manifest.Configure(given)
 	if err != nil {
 		return nil, unrenderable(err)
@@ -48,6 +53,12 @@ func (g *golden) configuration(given json.RawMessage) (*cloudlet.Configuration, 
 // configured returns the tree of a request with its configuration in it, and the
 // parts of the configuration that have no effect.
 func (r *Renderer) configured(ctx context.Context, g *golden, req api.RenderRequest) (t *image.Tree, unused []string, err error) {
+	if g.content != nil && req.Volatile {
+		return nil, nil, unrenderable(fmt.Errorf("volatile paths are files: %w", converter.ErrNoFiles))
+	}
+	if g.content != nil {
+		return nil, nil, nil
+	}
 	tree, err := g.rootfs(req.Volatile)
 	if err != nil {
 		return nil, nil, unrenderable(err)

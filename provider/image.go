@@ -13,6 +13,7 @@ import (
 
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/blobstore"
+	"github.com/cloudlets/cloudlets/converter"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
 	"github.com/cloudlets/cloudlets/image/cloudlet"
@@ -25,7 +26,8 @@ const maxConfig = 4 << 20
 // golden is an image as it is rendered: its manifest and its rootfs.
 type golden struct {
 	descriptor ocispec.Descriptor
-	tree       *image.Tree // shared: not to be changed
+	tree       *image.Tree        // shared: not to be changed; nil where there is content
+	content    *converter.Content // of an image that is no rootfs
 	manifest   *image.CloudletManifest
 	kept       func() (*image.Tree, error) // without volatile paths, made once
 }
@@ -78,6 +80,9 @@ func (g *golden) rootfs(volatile bool) (*image.Tree, error) {
 // memory returns about how many bytes an image occupies: with volatile paths
 // there are two trees.
 func (g *golden) memory() int64 {
+	if g.content != nil {
+		return g.content.Map.Memory()
+	}
 	size := treeMemory(g.tree)
 	if g.manifest.HasVolatile() {
 		size *= 2
@@ -118,8 +123,10 @@ func (r *Renderer) loadManifest(ctx context.Context, repository string, stored m
 	if err := json.Unmarshal(stored.Raw, &m); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
+	descriptor := ocispec.Descriptor{MediaType: stored.MediaType, Digest: stored.Digest, Size: stored.Size}
 	if m.ArtifactType != "" && m.ArtifactType != api.ArtifactBootKit {
-		return nil, unrenderable(fmt.Errorf("it is an artifact of the type %s: only images with a root filesystem are rendered; pull it as it is", m.ArtifactType))
+		content, err := r.loadContent(ctx, repository, m)
+		return &golden{descriptor: descriptor, content: content, manifest: &image.CloudletManifest{}}, err
 	}
 	diffIDs, err := r.diffIDs(ctx, m)
 	if err != nil {
@@ -145,7 +152,6 @@ func (r *Renderer) loadManifest(ctx context.Context, repository string, stored m
 	if err != nil {
 		return nil, unrenderable(err)
 	}
-	descriptor := ocispec.Descriptor{MediaType: stored.MediaType, Digest: stored.Digest, Size: stored.Size}
 	return newGolden(descriptor, tree, cloudletManifest), nil
 }
 

@@ -320,6 +320,9 @@ func (r *Renderer) plan(ctx context.Context, repository string, req api.RenderRe
 		if err != nil {
 			return p, fmt.Errorf("boot kit: %w", err)
 		}
+		if kit.content != nil {
+			return p, unrenderable(fmt.Errorf("boot kit: %s is a %s", req.Bootkit.Digest, kit.content.Type))
+		}
 		params.Disk.Kit = kit.tree
 	}
 	tree, unused, err := r.configured(ctx, p.image, req)
@@ -327,7 +330,7 @@ func (r *Renderer) plan(ctx context.Context, repository string, req api.RenderRe
 		return p, err
 	}
 	p.unused = unused
-	in := converter.Input{Tree: tree, Open: r.blobs, Spool: &spool{r, repository}}
+	in := converter.Input{Tree: tree, Content: p.image.content, Open: r.blobs, Spool: &spool{r, repository}}
 	p.output, err = converter.Render(ctx, in, params)
 	return p, unrenderable(err)
 }

@@ -176,7 +176,7 @@ func (f *exportFlags) run(g *globals, cmd *cobra.Command, name string) (err erro
 	if err != nil {
 		return err
 	}
-	file, err := c.OpenFile(name, cmd.InOrStdin(), client.FileOptions{Verbatim: true})
+	file, err := c.OpenFile(cmd.Context(), name, cmd.InOrStdin(), client.FileOptions{Verbatim: true})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

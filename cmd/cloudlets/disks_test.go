@@ -199,3 +199,84 @@ func TestAHostileDiskIsRefusedBeforeAnythingIsPushed(t *testing.T) {
 		t.Errorf("%d bytes are stored", n)
 	}
 }
+
+// qemuReads are the formats that disks are rendered into and QEMU reads, by
+// QEMU's names.
+var qemuReads = map[string]string{
+	"raw": "raw", "qcow2": "qcow2", "qcow2-v2": "qcow2", "vhd": "vpc", "vhdx": "vhdx", "vmdk": "vmdk", "vmdk-stream": "vmdk",
+	"vdi": "vdi", "qed": "qed", "qcow": "qcow", "parallels": "parallels", "kvm": "qcow2", "xenserver": "vpc", "ec2": "raw",
+}
+
+// sameDisk compares two disks as QEMU reads them.
+func sameDisk(t testing.TB, raw, path, format string) {
+	t.Helper()
+	tool(t, "qemu-img", "compare", "-f", "raw", "-F", format, raw, path)
+}
+
+func TestAPushedDiskIsRenderedIntoEveryFormat(t *testing.T) {
+	s := newServer(t)
+	dir := t.TempDir()
+	raw, packed := filepath.Join(dir, "disk.raw"), filepath.Join(dir, "packed.qcow2")
+	diskWithData(t, raw)
+	tool(t, "qemu-img", "convert", "-c", "-O", "qcow2", raw, packed)
+	ok(t, "push", raw, s.ref("disks:framed"))
+	ok(t, "push", packed, s.ref("disks:verbatim"), "--type", "disk", "--verbatim")
+	stored := s.stored(t)
+	for _, tag := range []string{"framed", "verbatim"} {
+		for format, qemu := range qemuReads {
+			if _, err := converter.FindFormat(format); err != nil {
+				continue
+			}
+			out := filepath.Join(dir, tag+"."+format)
+			ok(t, "render", s.ref("disks:"+tag), "--format", format, "-o", out)
+			sameDisk(t, raw, out, qemu)
+		}
+	}
+	if more := s.stored(t) - stored; more > 12<<20 {
+		t.Errorf("the renders of a disk of 4 MiB of content occupy %d bytes", more)
+	}
+}
+
+func TestAPushedDiskCanBeMadeLargerOnly(t *testing.T) {
+	s := newServer(t)
+	dir := t.TempDir()
+	raw, out := filepath.Join(dir, "disk.raw"), filepath.Join(dir, "out.qcow2")
+	diskWithData(t, raw)
+	ok(t, "push", raw, s.ref("disks:1"))
+	ok(t, "render", s.ref("disks:1"), "--format", "qcow2", "--size", "1G", "-o", out)
+	if err := os.Truncate(raw, 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	sameDisk(t, raw, out, "qcow2")
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"--size", "40M"}, "it can be made larger, and not smaller"},
+		{[]string{"--append", "quiet"}, "import --files"},
+		{[]string{"--config", `{"hostname": "web"}`}, "import --files"},
+		{[]string{"--type", "filesystem"}, "import --files"},
+		{[]string{"--free-space", "1G"}, "import --files"},
+		{[]string{"--persistent-disk"}, "import --files"},
+		{[]string{"--volatile"}, "import --files"},
+		{[]string{"--format", "tar"}, "import --files"},
+		{[]string{"--format", "xen"}, "import --files"},
+	} {
+		fails(t, exitFailed, []string{c.says}, append([]string{"render", s.ref("disks:1")}, c.args...)...)
+	}
+}
+
+func TestPartsOfASystemAreRenderedRaw(t *testing.T) {
+	s := newServer(t)
+	dir := images(t)
+	for _, kind := range []string{"kernel", "ramdisk", "filesystem"} {
+		path, out := filepath.Join(dir, kind), filepath.Join(dir, kind+".out")
+		ok(t, "push", path, s.ref(kind+":1"))
+		ok(t, "render", s.ref(kind+":1"), "--format", "raw", "-o", out)
+		same(t, out, path)
+	}
+	out := filepath.Join(dir, "out.vhd")
+	ok(t, "render", s.ref("filesystem:1"), "--format", "vhd", "-o", out)
+	sameDisk(t, filepath.Join(dir, "filesystem"), out, "vpc")
+	fails(t, exitFailed, []string{"the format vhd holds the type"}, "render", s.ref("kernel:1"), "--format", "vhd")
+}

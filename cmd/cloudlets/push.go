@@ -58,7 +58,7 @@ is set.`,
 			if err != nil {
 				return err
 			}
-			file, err := c.OpenFile(args[0], cmd.InOrStdin(), opening)
+			file, err := c.OpenFile(cmd.Context(), args[0], cmd.InOrStdin(), opening)
 			if err != nil {
 				return err
 			}

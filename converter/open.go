@@ -1,0 +1,53 @@
+package converter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/cloudlets/cloudlets/converter/container"
+	"github.com/cloudlets/cloudlets/converter/ova"
+	"github.com/cloudlets/cloudlets/extent"
+)
+
+// ErrUnreadable is wrapped by errors about container formats that nothing here
+// reads.
+var ErrUnreadable = errors.New("nothing here reads the disk in it")
+
+// containerOVA is a package of machines, of which the disk of one is read.
+const containerOVA = "ova"
+
+// Open reads the disk in a file of size bytes, by the reader of the container
+// format that the file is declared to be in; nothing is probed. source is the
+// digest by which the disk's map names the file. The error wraps ErrUnreadable
+// where there is no such reader.
+func Open(ctx context.Context, format string, r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error) {
+	if format == containerOVA {
+		return openOVA(ctx, r, size, source)
+	}
+	f, err := FindFormat(format)
+	if err != nil || f.Open == nil {
+		return nil, fmt.Errorf("container format %s: %w", format, ErrUnreadable)
+	}
+	disk, err := f.Open(r, size, source)
+	if err != nil {
+		return nil, fmt.Errorf("open the disk in a %s: %w", format, err)
+	}
+	return disk, nil
+}
+
+// openOVA reads the only disk of a package.
+func openOVA(ctx context.Context, r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error) {
+	p, err := ova.Open(r, size, source)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := p.Verify(ctx); err != nil {
+		return nil, err
+	}
+	if len(p.Disks) != 1 {
+		return nil, fmt.Errorf("%w: the package has %d disks, expected one: take them out of it with tar", container.ErrUnsupported, len(p.Disks))
+	}
+	return p.Disks[0].Disk, nil
+}

@@ -1,0 +1,110 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/blobstore/frame"
+	"github.com/cloudlets/cloudlets/converter"
+	"github.com/cloudlets/cloudlets/converter/container"
+	"github.com/cloudlets/cloudlets/extent"
+	"github.com/cloudlets/cloudlets/registry/scrub"
+)
+
+// loadContent reads an image that is no rootfs: what it holds, as its artifact
+// type declares it.
+func (r *Renderer) loadContent(ctx context.Context, repository string, m ocispec.Manifest) (*converter.Content, error) {
+	imageType, format, ok := api.ParseArtifactKind(m.ArtifactType)
+	if !ok || !slices.Contains(converter.ContentTypes(), imageType) || len(m.Layers) != 1 {
+		return nil, unrenderable(fmt.Errorf("it is an artifact of the type %s, which is not rendered: pull it as it is", m.ArtifactType))
+	}
+	layer := m.Layers[0]
+	content := &converter.Content{Type: imageType}
+	d, _, framed := api.FramedContent(layer.MediaType, layer.Annotations)
+	if !framed {
+		var err error
+		content.Map, err = r.openVerbatim(ctx, repository, format, layer.Digest)
+		return content, err
+	}
+	if err := r.layers.ensure(ctx, repository, layer, d); err != nil {
+		return nil, err
+	}
+	index, _, err := r.blobs.FrameIndex(ctx, layer.Digest, framePosition(layer))
+	if err != nil {
+		return nil, err
+	}
+	content.Map, err = index.Map(extent.Digest(d))
+	return content, err
+}
+
+// openVerbatim opens the disk in a file that was pushed as it is.
+func (r *Renderer) openVerbatim(ctx context.Context, repository, format string, d digest.Digest) (*extent.Map, error) {
+	blob, err := r.blobs.Open(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer blob.Close()
+	source := extent.Digest(d)
+	disk, err := converter.Open(ctx, format, blob, blob.Size(), source)
+	if err != nil {
+		return nil, unrenderable(err)
+	}
+	if disk.Units == nil {
+		return r.blobs.Flatten(ctx, disk.Map)
+	}
+	return r.decompress(ctx, repository, extent.NewReader(ctx, disk.Map, disk.Blobs(source, blob)))
+}
+
+// decompress stores a disk that is compressed in its file again, as frames on a
+// grid, and returns it as their content. What it makes is derived data.
+func (r *Renderer) decompress(ctx context.Context, repository string, disk *extent.Reader) (*extent.Map, error) {
+	w, err := r.blobs.Create(ctx, digest.Canonical)
+	if err != nil {
+		return nil, err
+	}
+	index, pos, content, err := cutGrid(disk, w)
+	if err != nil {
+		return nil, errors.Join(err, w.Close(), r.blobs.Remove(ctx, w.Key()))
+	}
+	framed, err := w.Seal(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	if framed, err = scrub.Commit(ctx, r.blobs, r.meta, repository, framed, nil); err != nil {
+		return nil, err
+	}
+	view, err := r.blobs.SealFrames(ctx, framed.Digest, pos, content)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := scrub.Commit(ctx, r.blobs, r.meta, repository, view, nil); err != nil {
+		return nil, err
+	}
+	return index.Map(extent.Digest(content))
+}
+
+// cutGrid writes a disk as frames on a grid, and returns the digest of the raw
+// disk with their index. It closes the disk.
+func cutGrid(disk *extent.Reader, w io.Writer) (*frame.Index, frame.Position, digest.Digest, error) {
+	frames, err := frame.NewWriter(w)
+	if err != nil {
+		return nil, frame.Position{}, "", errors.Join(err, disk.Close())
+	}
+	content, grid := digest.Canonical.Digester(), frame.NewGrid(frames)
+	_, err = disk.WriteTo(io.MultiWriter(content.Hash(), grid))
+	if errors.Is(err, container.ErrFormat) {
+		err = unrenderable(err)
+	}
+	if err == nil {
+		err = grid.Close()
+	}
+	index, pos, closeErr := frames.Close()
+	return index, pos, content.Digest(), errors.Join(err, closeErr, disk.Close())
+}
