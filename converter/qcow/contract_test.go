@@ -11,6 +11,7 @@ var format = formattest.Format{
 	Write:    Write,
 	Open:     Open,
 	Variants: [][]string{{}},
+	MaxSize:  2 << 20, // of clusters of 4 KiB
 }
 
 func TestContract(t *testing.T) { formattest.Run(t, format) }

@@ -36,7 +36,7 @@ func TestStreamOptimizedKeepsTheContract(t *testing.T) {
 	for name, write := range tests {
 		t.Run(name, func(t *testing.T) {
 			f := sparse
-			f.Variants, f.Write = nil, nil
+			f.Variants, f.Write, f.MaxSize = nil, nil, 2*mib
 			f.WriteWith = write
 			formattest.Run(t, f)
 		})

@@ -109,7 +109,7 @@ func TestReadingStopsAtTheSizeOfAGrain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bomb, err := compress(nil, make([]byte, 100*mib))
+	bomb, err := compress(nil, make([]byte, 4*mib))
 	if err != nil {
 		t.Fatal(err)
 	}
