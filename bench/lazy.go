@@ -108,7 +108,7 @@ zstd -q -d -f fetched/$layer -o fetched.tar`, address)
 	}
 	return script(ctx, s.work, fmt.Sprintf(`
 mkfifo -m 600 console.$$
-qemu-system-x86_64 -accel tcg -m 1024 -display none -serial stdio -monitor none -device virtio-rng-pci -nic user,model=virtio-net-pci \
+timeout 600 qemu-system-x86_64 -accel tcg -m 1024 -display none -serial stdio -monitor none -device virtio-rng-pci -nic user,model=virtio-net-pci \
     -drive if=virtio,file=peer/disk.qcow2,format=qcow2 -kernel %s -initrd %s -append 'root=/dev/vda3 rw console=ttyS0' </dev/null >console.$$ &
 qemu=$!
 grep -q -m1 'login:' console.$$

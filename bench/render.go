@@ -18,7 +18,7 @@ const peerRender = `
 rm -rf peer && mkdir peer && cd peer
 mkdir rootfs && tar xf %[1]s -C rootfs
 truncate -s 1G root.ext4 && mke2fs -q -t ext4 -d rootfs root.ext4
-truncate -s 1090M disk.raw
+truncate -s 1092M disk.raw
 printf 'label: gpt\nstart=2048,size=2048,type=21686148-6449-6E6F-744E-656564454649\nsize=131072,type=uefi\ntype=linux\n' | sfdisk -q disk.raw
 dd if=root.ext4 of=disk.raw bs=1M seek=66 conv=notrunc,sparse status=none
 qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2

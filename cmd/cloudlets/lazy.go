@@ -10,6 +10,7 @@ import (
 
 	"github.com/cloudlets/cloudlets/client"
 	"github.com/cloudlets/cloudlets/client/lazy"
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/nbd"
 )
 
@@ -66,7 +67,9 @@ func (f *lazyFlags) withDisk(g *globals, cmd *cobra.Command, name string, flags 
 	if err != nil {
 		return err
 	}
-	l := client.Local{Setup: s, Parameters: flags.parameters(), Volatile: flags.volatile}
+	spool := new(container.Files)
+	defer func() { err = errors.Join(err, spool.Close()) }()
+	l := client.Local{Setup: s, Parameters: flags.parameters(), Volatile: flags.volatile, Spool: spool}
 	l.Format = format
 	if flags.bootkit != "" {
 		if l.Kit, err = openNear(g, cmd, flags.bootkit, cache); err != nil {
