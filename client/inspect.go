@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -107,10 +108,26 @@ func isImageConfig(mediaType string) bool {
 
 // Kind returns what the file is that an artifact holds, if it is one.
 func (m *Manifest) Kind() (k kind.Kind, ok bool) {
-	imageType, container, ok := api.ParseArtifactKind(m.ArtifactType)
-	if !ok || len(m.Layers) != 1 {
+	if len(m.Layers) != 1 {
 		return kind.Kind{}, false
 	}
+	// The artifact type of what a provider takes is named after the provider.
+	for _, name := range []string{m.ArtifactType, m.Layers[0].MediaType} {
+		if k, ok := kindOf(name); ok {
+			return k, true
+		}
+	}
+	return kind.Kind{}, false
+}
+
+// kindOf returns the kind that an artifact type or a media type names. Of a
+// format with variants, such as "vhd-fixed", it is the container format.
+func kindOf(name string) (kind.Kind, bool) {
+	imageType, format, ok := api.ParseArtifactKind(name)
+	if !ok {
+		return kind.Kind{}, false
+	}
+	container, _, _ := strings.Cut(format, "-")
 	k, err := kind.Parse(imageType, container)
 	return k, err == nil && k.Type != "" && k.Container != ""
 }

@@ -385,7 +385,8 @@ func (r *render) pxe() ([]File, error) {
 	}
 	root.Name = "root.cpio"
 	args := slices.Concat([]string{"rdinit=/sbin/init", "fstab=no"}, boot.ConsoleArgs(), r.Disk.KernelArgs, r.args)
-	script := fmt.Sprintf("#!ipxe\nkernel %s initrd=%s %s\ninitrd %s\nboot\n", kernel.Name, root.Name, strings.Join(args, " "), root.Name)
+	r.report.CommandLine = strings.Join(args, " ")
+	script := fmt.Sprintf("#!ipxe\nkernel %s initrd=%s %s\ninitrd %s\nboot\n", kernel.Name, root.Name, r.report.CommandLine, root.Name)
 	text, err := textFile("boot.ipxe", script)
 	return []File{text, kernel, root}, err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"os"
 	"os/exec"
@@ -13,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/cloudlets/cloudlets/api"
 )
 
 // bootTimeout only bounds a hang.
@@ -31,6 +34,81 @@ func TestDebianBootsByDigestWithUEFI(t *testing.T) {
 	if r.code != 0 || !strings.Contains(r.stdout, "login:") {
 		t.Errorf("exit code %d\n%s\n%s", r.code, r.stdout, r.stderr)
 	}
+}
+
+// TestDebianBootsFromEveryDisk boots what providers take, through QEMU's own
+// drivers.
+func TestDebianBootsFromEveryDisk(t *testing.T) {
+	s, d := debianServer(t)
+	find(t, "qemu-system-x86_64")
+	for _, format := range []string{"kvm", "vmdk", "virtualbox/disk.vdi", "vhd", "azure", "vhdx"} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			format, file, _ := strings.Cut(format, "/")
+			artifact := ok(t, "render", "-q", s.ref("golden/debian@"+d), "--format", format)
+			args := bootArgs(s.ref("golden/debian@"+artifact), "--until", "login:")
+			if file != "" {
+				args = append(args, "--disk", fetchFile(t, s, d, format, file))
+			}
+			r := cloudlets(t, args...)
+			if r.code != 0 || !strings.Contains(r.stdout, "login:") {
+				t.Errorf("exit code %d\n%s\n%s", r.code, r.stdout, r.stderr)
+			}
+		})
+	}
+}
+
+// fetchFile renders Debian and returns the path of one file of the output.
+func fetchFile(t *testing.T, s *server, d, format, name string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	for _, f := range renderOf(t, s.ref("golden/debian@"+d), "--format", format).Files {
+		if f.Name == name {
+			download(t, "http://"+s.host+f.Content, path)
+			return path
+		}
+	}
+	t.Fatalf("format %s has no file %s", format, name)
+	return ""
+}
+
+// renderOf renders an image and returns what the registry says of it.
+func renderOf(t *testing.T, image string, options ...string) (render api.Render) {
+	t.Helper()
+	out := ok(t, append([]string{"render", "-q", "--json", image}, options...)...)
+	if err := json.Unmarshal([]byte(out), &render); err != nil {
+		t.Fatal(err)
+	}
+	return render
+}
+
+// TestDebianBootsOverTheNetwork boots a machine without a disk: its network card
+// fetches a script that names the one of the registry.
+func TestDebianBootsOverTheNetwork(t *testing.T) {
+	s, d := debianServer(t)
+	find(t, "qemu-system-x86_64")
+	t.Parallel()
+	script := renderOf(t, s.ref("golden/debian@"+d), "--format", "pxe").Files[0]
+	_, port, _ := strings.Cut(s.host, ":")
+	dir := t.TempDir()
+	// Names longer than this do not fit into an answer of DHCP.
+	mustWrite(t, filepath.Join(dir, "chain.ipxe"), "#!ipxe\nchain http://10.0.2.2:"+port+script.Content+"\n")
+	ctx, cancel := context.WithTimeout(t.Context(), bootTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg", "-m", "2048", "-display", "none", "-monitor", "none",
+		"-serial", "stdio", "-device", "virtio-rng-pci", "-boot", "n", "-nic", "user,model=virtio-net-pci,bootfile=chain.ipxe,tftp="+dir)
+	console := &waitWriter{text: "login:", seen: make(chan struct{})}
+	cmd.Stdout = console
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-console.seen:
+	case <-ctx.Done():
+		t.Errorf("no login prompt:\n%s", console.String())
+	}
+	cancel()
+	_ = cmd.Wait() // It was killed.
 }
 
 // TestDebianGrowsAndSurvivesKill boots a disk that was made larger than it was
