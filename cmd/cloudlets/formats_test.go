@@ -121,3 +121,13 @@ func download(t *testing.T, url, path string) {
 		t.Fatal(err)
 	}
 }
+
+// TestFormatsAreDocumented looks for every format in docs/formats.md.
+func TestFormatsAreDocumented(t *testing.T) {
+	page := mustRead(t, "../../docs/formats.md")
+	for _, f := range formatLines() {
+		if !strings.Contains(page, "`"+f.Name+"`") {
+			t.Errorf("docs/formats.md does not name %s", f.Name)
+		}
+	}
+}
