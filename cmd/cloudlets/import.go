@@ -32,8 +32,8 @@ rendered. The files are pushed to REFERENCE, or written to --out as a tar.
 
 DISK is a whole disk with its partitions (GPT or MBR), or one filesystem: raw, or
 in a container that cloudlets formats lists as read. ext2, ext3, ext4, FAT, ISO
-9660 and squashfs are read; a journal that was not played back is read as if it
-had been. See cloudlets inspect DISK for what is on a disk. XFS, btrfs, NTFS, LVM
+9660, squashfs and EROFS are read; a journal that was not played back is read as
+if it had been. See cloudlets inspect DISK for what is on a disk. XFS, btrfs, NTFS, LVM
 and encrypted partitions stay blocks: push such a disk as it is, with cloudlets
 push, or copy the files out of a machine that has mounted it.
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/cloudlets/cloudlets/converter/container"
+	"github.com/cloudlets/cloudlets/converter/erofs"
 	"github.com/cloudlets/cloudlets/converter/ext4"
 	"github.com/cloudlets/cloudlets/converter/fat32"
 	"github.com/cloudlets/cloudlets/converter/gpt"
@@ -76,7 +77,7 @@ func signatures() []signature {
 		{name: "btrfs", offset: 64<<10 + 64, magic: "_BHRfS_M", describe: named(64<<10+299, 256, 64<<10+32)},
 		{name: "iso9660", offset: 32<<10 + 1, magic: "CD001", describe: named(32<<10+40, 32, 0), open: ofTree(iso9660.Open), boot: true},
 		{name: "squashfs", magic: "hsqs", open: squashfs.Open},
-		{name: "erofs", offset: 1024, magic: "\xe2\xe1\xf5\xe0", describe: named(1024+64, 16, 1024+48)},
+		{name: "erofs", offset: 1024, magic: "\xe2\xe1\xf5\xe0", describe: named(1024+64, 16, 1024+48), open: erofs.Open},
 		{name: "f2fs", offset: 1024, magic: "\x10\x20\xf5\xf2"},
 		{name: "vfat", offset: 82, magic: "FAT32   ", describe: describeFAT(67), open: ofTree(fat32.Open), boot: true},
 		{name: "vfat", offset: 54, magic: "FAT1", describe: describeFAT(39), open: ofTree(fat32.Open), boot: true},

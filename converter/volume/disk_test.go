@@ -73,6 +73,7 @@ func TestContentsAreWhatBlkidSays(t *testing.T) {
 		"FAT16":      {"mkfs.vfat -F 16 -C disk 20000", []string{"mkfs.vfat", "dosfstools"}, true},
 		"FAT32":      {"mkfs.vfat -F 32 -n 'TWO WORDS' -C disk 70000", []string{"mkfs.vfat", "dosfstools"}, true},
 		"squashfs":   {"mkdir d; mksquashfs d disk -quiet -no-progress", []string{"mksquashfs", "squashfs-tools"}, true},
+		"EROFS":      {"mkdir d; echo x > d/f; mkfs.erofs -U 12345678-1234-1234-1234-123456789abc disk d", []string{"mkfs.erofs", "erofs-utils"}, true},
 		"ISO 9660":   {"mkdir d; xorriso -as mkisofs -quiet -R -V 'ISO LABEL' -o disk d", []string{"xorriso", "xorriso"}, true},
 		"XFS":        {"truncate -s 320M disk; mkfs.xfs -q -L xfslabel disk", []string{"mkfs.xfs", "xfsprogs"}, false},
 		"btrfs":      {"truncate -s 120M disk; mkfs.btrfs -q -L 'btrfs label' disk", []string{"mkfs.btrfs", "btrfs-progs"}, false},
