@@ -63,7 +63,7 @@ func containers() []Format {
 		},
 		{
 			Name: formatVMDKStream, Description: "VMware, streamOptimized, stored unless compressed", Extension: ".vmdk",
-			Types: block(), Open: vmdk.Open,
+			Types: block(), Open: vmdk.Open, reads: true,
 			write: func(r *render, m *extent.Map) (*extent.Map, error) {
 				return vmdk.WriteStored(r.ctx, m, r.Open, vmdk.Options{})
 			},
@@ -143,7 +143,7 @@ func streams() []Format {
 	return []Format{
 		{
 			Name: "raw.gz", Description: "the disk in gzip, stored unless compressed", Extension: ".raw.gz",
-			Types: block(), write: spooled(stream.StoreGzip), Compressions: []Compression{{"gzip", gzip}},
+			Types: block(), reads: true, write: spooled(stream.StoreGzip), Compressions: []Compression{{"gzip", gzip}},
 		},
 		{
 			Name: formatRawZst, Description: "the disk in zstd, stored unless compressed", Extension: ".raw.zst",
@@ -151,7 +151,7 @@ func streams() []Format {
 		},
 		{
 			Name: "raw.xz", Description: "the disk in xz, always compressed", Extension: ".raw.xz",
-			Types: block(), write: xz, Compressions: []Compression{{"xz", xz}},
+			Types: block(), reads: true, write: xz, Compressions: []Compression{{"xz", xz}},
 		},
 	}
 }

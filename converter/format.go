@@ -42,6 +42,9 @@ type Format struct {
 	write writer
 	// files makes all files of an output; nil is one, by write.
 	files func(r *render) ([]File, error)
+	// reads says that content is read before the output can be: for checksums in
+	// it, or because it is always compressed.
+	reads bool
 	// shell says that a system is started from a shell, without a kernel.
 	shell bool
 }

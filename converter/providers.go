@@ -40,21 +40,21 @@ func providers() []Format {
 		},
 		{
 			Name: "ova", Description: "one machine for VMware's products: OVF 1 in a tar", Types: disks,
-			files: ovaOf(ova.VMware), Compressions: names("zlib"),
+			reads: true, files: ovaOf(ova.VMware), Compressions: names("zlib"),
 		},
 		{
 			Name: "ova-virtualbox", Description: "one machine for VirtualBox: OVF 1 in a tar", Types: disks,
-			files: ovaOf(ova.VirtualBox), Compressions: names("zlib"),
+			reads: true, files: ovaOf(ova.VirtualBox), Compressions: names("zlib"),
 		},
 		{
 			Name: "vmware", Description: "VMware: streamOptimized VMDK, and a machine with it as OVA", Types: disks,
 			Needs: "LSI Logic or PVSCSI and VMXNET3 or E1000 drivers in the initrd, open-vm-tools",
-			files: all(ovaOf(ova.VMware), parts(part{formatVMDKStream, ""})), Compressions: names("zlib"),
+			reads: true, files: all(ovaOf(ova.VMware), parts(part{formatVMDKStream, ""})), Compressions: names("zlib"),
 		},
 		{
 			Name: "virtualbox", Description: "VirtualBox: VDI, and a machine with the disk as OVA", Types: disks,
 			Needs: "AHCI and E1000 drivers in the initrd",
-			files: all(parts(part{formatVDI, ""}), ovaOf(ova.VirtualBox)),
+			reads: true, files: all(parts(part{formatVDI, ""}), ovaOf(ova.VirtualBox)),
 		},
 		{
 			Name: "xenserver", Description: "XenServer and XCP-ng: dynamic VHD", Types: disks,
@@ -75,7 +75,7 @@ func providers() []Format {
 		{
 			Name: "gce", Description: "Google Compute Engine: disk.raw in a tar.gz", Types: disks,
 			Needs: "virtio-scsi and NVMe drivers in the initrd, google-guest-agent or cloud-init",
-			files: (*render).gce, Compressions: names("gzip"),
+			reads: true, files: (*render).gce, Compressions: names("gzip"),
 		},
 		{
 			Name: "kubevirt", Description: "KubeVirt: a containerDisk, to be pulled as an image", Types: disks,
@@ -97,7 +97,7 @@ func providers() []Format {
 		},
 		{
 			Name: "firecracker", Description: "Firecracker: uncompressed kernel, ramdisk, ext4 and a configuration", Types: direct,
-			Needs: "a kernel with virtio-mmio, in itself or in its initrd", files: (*render).firecracker,
+			Needs: "a kernel with virtio-mmio, in itself or in its initrd", reads: true, files: (*render).firecracker,
 		},
 		{
 			Name: "pxe", Description: "network boot: kernel, root filesystem for memory, and an iPXE script", Types: direct,

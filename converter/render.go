@@ -85,6 +85,13 @@ func (p Parameters) outputType() string {
 	return TypeDisk
 }
 
+// ReadsContent reports whether the content is read, and perhaps compressed, before
+// the output can be read: that takes seconds.
+func (p Parameters) ReadsContent() bool {
+	format, err := FindFormat(p.Format)
+	return err == nil && (format.reads || p.Compress != "")
+}
+
 // BootsAlone reports whether the output brings a bootloader.
 func (p Parameters) BootsAlone() bool { return p.outputType() == TypeDisk || p.Format == "iso" }
 

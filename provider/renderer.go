@@ -168,7 +168,7 @@ func (r *Renderer) Render(ctx context.Context, repository string, req api.Render
 	}
 	j := r.begin(jobKey{repository, key}, canonical, req)
 	var patience <-chan time.Time // none: planning is quick
-	if req.Compress != "" {
+	if parameters(req).ReadsContent() {
 		timer := time.NewTimer(maxPlanning)
 		defer timer.Stop()
 		patience = timer.C

@@ -145,7 +145,6 @@ func TestEachCheckFinds(t *testing.T) {
 		"newer machines":  {files{"boot/config-6.1": "CONFIG_XEN_BLKDEV_FRONTEND=y\nCONFIG_EXT4_FS=y\n"}, "ec2", "driver", Warning, []string{"Nitro"}},
 		"without PCI":     {nil, "firecracker", "disk-driver", Error, []string{"virtio_mmio: not there"}},
 		"no live":         {nil, "iso", "live", Error, []string{"/scripts/live", "live-boot"}},
-		"no URL":          {nil, "pxe", "live", Error, []string{"livenetroot"}},
 		"no shell":        {nil, "wsl", "shell", Error, []string{"/bin/sh"}},
 		"no users":        {nil, "wsl", "users", Error, []string{"/etc/passwd"}},
 		"no systemd":      {nil, "wsl", "wsl-conf", Warning, []string{"systemd=true"}},
@@ -176,7 +175,7 @@ func TestEachCheckFinds(t *testing.T) {
 func TestSoundImagesHaveNoFindings(t *testing.T) {
 	live := files{"boot/initrd.img-6.1": initrd(t, "scripts/live", "isofs.ko", "squashfs.ko", "overlay.ko", "sr_mod.ko", "virtio_pci.ko", "virtio_net.ko", "virtio_blk.ko", "hv_vmbus.ko")}
 	wsl := files{"bin/sh": "", "etc/passwd": "root:x:0:0::/root:/bin/sh\n", "etc/wsl.conf": "[boot]\nsystemd = true\n"}
-	for provider, more := range map[string]files{"pxe": live, "lxc": nil, "wsl": wsl} {
+	for provider, more := range map[string]files{"pxe": nil, "lxc": nil, "wsl": wsl} {
 		if r := mustLint(t, sound(t).with(more), provider); len(r.Findings) > 0 || !r.Boots {
 			t.Errorf("%s: %+v", provider, r.Findings)
 		}
@@ -328,7 +327,7 @@ func TestDebian(t *testing.T) {
 	}
 	// A kernel for clouds, without a bootloader, which a boot kit brings, and
 	// without a live system.
-	want := map[string]string{"iso": "live", "pxe": "live", "usb": "disk-driver", "kvm": "", "azure": "", "ec2": "", "gce": "", "vmware": "", "firecracker": "", "xen": "", "lxc": "", "wsl": ""}
+	want := map[string]string{"iso": "live", "pxe": "", "usb": "disk-driver", "kvm": "", "azure": "", "ec2": "", "gce": "", "vmware": "", "firecracker": "", "xen": "", "lxc": "", "wsl": ""}
 	for _, r := range report.Providers {
 		check, ok := want[r.Provider]
 		if !ok {

@@ -7,6 +7,7 @@ const (
 	fromDisk   way = iota // firmware starts the bootloader of a disk
 	fromKernel            // the provider loads the kernel, and gives it a disk
 	fromLive              // the kernel is loaded, and its initrd finds the root
+	fromMemory            // the kernel is loaded, and the root filesystem as its initrd
 	fromFiles             // the provider has a kernel of its own
 )
 
@@ -104,19 +105,12 @@ var (
 	qemuAgent = guestAgent("QEMU's guest agent", "qemu-ga", "install qemu-guest-agent")
 )
 
-// Initrds that find their root without a disk of ours.
-var (
-	liveMedium = live{
-		what:  "a live system on a CD or a stick",
-		files: []string{"scripts/live", "scripts/casper", "usr/sbin/dmsquash-live-root", "sbin/dmsquash-live-root"},
-		do:    "install live-boot (Debian), casper (Ubuntu) or dracut's dmsquash-live, and make the initrd again",
-	}
-	liveNetwork = live{
-		what:  "a root filesystem at a URL",
-		files: []string{"scripts/live", "scripts/casper", "usr/sbin/livenetroot", "sbin/livenetroot"},
-		do:    "install live-boot (Debian), casper (Ubuntu) or dracut's livenet, and make the initrd again",
-	}
-)
+// liveMedium is an initrd that finds its root without a disk of ours.
+var liveMedium = live{
+	what:  "a live system on a CD or a stick",
+	files: []string{"scripts/live", "scripts/casper", "usr/sbin/dmsquash-live-root", "sbin/dmsquash-live-root"},
+	do:    "install live-boot (Debian), casper (Ubuntu) or dracut's dmsquash-live, and make the initrd again",
+}
 
 // providers are those that are known, in the order of reports.
 var providers = []provider{
@@ -210,10 +204,9 @@ var providers = []provider{
 		console:  "ttyS0", live: liveMedium,
 	},
 	{
-		name: "pxe", way: fromLive,
-		disks:   need{"network cards", [][]string{{"virtio_pci", "virtio_net"}, {"e1000e"}, {"e1000"}, {"igb"}, {"ixgbe"}, {"tg3"}, {"bnxt_en"}, {"mlx5_core"}}},
-		others:  []need{{"squashfs, for the root", [][]string{{"squashfs"}}}, {"overlays, to write over the root", [][]string{{"overlay"}}}},
-		console: "ttyS0", live: liveNetwork,
+		name: "pxe", way: fromMemory,
+		networks: need{"network cards", [][]string{{"virtio_pci", "virtio_net"}, {"e1000e"}, {"e1000"}, {"igb"}, {"ixgbe"}, {"tg3"}, {"bnxt_en"}, {"mlx5_core"}}},
+		console:  "ttyS0",
 	},
 	{
 		name: "usb", firmware: []firmware{uefi, bios},
