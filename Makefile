@@ -28,7 +28,7 @@ demo: ## from nothing to a booted Debian, with times
 	@scripts/demo
 
 # The real parts that tests are run against.
-TEST_PACKAGES := acl attr buildah busybox-static ca-certificates cpio dosfstools e2fsprogs erofs-utils fdisk gdisk genisoimage git grub-common grub-efi-amd64-bin grub-pc-bin libarchive-tools lz4 binutils shim-signed grub-efi-amd64-signed systemd-boot-efi \
+TEST_PACKAGES := acl attr buildah busybox-static ca-certificates cpio docker-registry dosfstools e2fsprogs erofs-utils fdisk gdisk genisoimage git grub-common grub-efi-amd64-bin grub-pc-bin libarchive-tools lz4 binutils shim-signed grub-efi-amd64-signed systemd-boot-efi \
 	libcap2-bin libnbd-bin libxml2-utils mmdebstrap nbdkit python3 python3-jsonschema mtools openssl ovmf podman postgresql qemu-system-x86 qemu-utils runc skopeo squashfs-tools tar uidmap xorriso xz-utils zstd bzip2 gcc libc6-dev btrfs-progs cryptsetup-bin exfatprogs ntfs-3g xfsprogs
 
 tools: ## what tests need: Debian packages, crane, regctl, versitygw

@@ -47,6 +47,8 @@ type FileOptions struct {
 	// MaxSize is how large a disk may be, in bytes; 0 is DefaultMaxSize, and a
 	// limit to what compressed data may expand to.
 	MaxSize int64
+	// Rootfs says that a tar is a rootfs, whatever is declared.
+	Rootfs bool
 }
 
 // OpenFile opens a file, or "-" for stdin, and compares what it is declared to be
@@ -117,7 +119,7 @@ func (c *Client) identify(ctx context.Context, f *File, o FileOptions) (known bo
 	if err != nil {
 		return false, err
 	}
-	known, err = f.decide(o.Declared)
+	known, err = f.decide(o)
 	if err == nil && known && !o.Verbatim {
 		err = f.openDisk(ctx, o)
 	}
@@ -126,15 +128,16 @@ func (c *Client) identify(ctx context.Context, f *File, o FileOptions) (known bo
 
 // decide compares what a file is declared to be with its content. It reports
 // false for a rootfs.
-func (f *File) decide(declared kind.Kind) (known bool, err error) {
+func (f *File) decide(o FileOptions) (known bool, err error) {
 	found, err := kind.Detect(f.content, f.size)
 	if err != nil {
 		return false, err
 	}
-	if (declared == kind.Kind{}) && (found.Tar || !found.Known()) {
+	undeclared := o.Declared == kind.Kind{}
+	if found.Tar && (undeclared || o.Rootfs) || undeclared && !found.Known() {
 		return false, nil
 	}
-	f.Kind, err = found.Decide(declared)
+	f.Kind, err = found.Decide(o.Declared)
 	return err == nil, err
 }
 
@@ -235,7 +238,7 @@ func IdentifyDisk(path string, filesystem bool) (kind.Kind, error) {
 		declared.Type = kind.Filesystem
 	}
 	f := &File{content: content, size: info.Size()}
-	if _, err := f.decide(declared); err != nil {
+	if _, err := f.decide(FileOptions{Declared: declared}); err != nil {
 		return kind.Kind{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return f.Kind, nil

@@ -15,9 +15,12 @@ import (
 
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/client/lazy"
+	"github.com/cloudlets/cloudlets/converter"
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
 	"github.com/cloudlets/cloudlets/image/cloudlet"
+	"github.com/cloudlets/cloudlets/image/kind"
 	"github.com/cloudlets/cloudlets/image/tarball"
 )
 
@@ -32,9 +35,13 @@ type Image struct {
 	Manifest   *Manifest
 	// Config is the OCI config; nil for a directory or a tar.
 	Config *ocispec.Image
-	// Tree is the rootfs.
+	// Tree is the rootfs; nil of an image that is none.
 	Tree *image.Tree
+	// Content is an image that is no rootfs, and refers to blobs that the image
+	// opens; nil of one that is.
+	Content *converter.Content
 
+	blobs   container.Blobs // of Content
 	layers  map[extent.Digest]layerContent
 	closers []io.Closer
 }
@@ -48,7 +55,10 @@ type layerContent interface {
 var _ extent.Opener = (*Image)(nil)
 
 // OpenBlob opens the content of a layer that the tree refers to.
-func (i *Image) OpenBlob(_ context.Context, d extent.Digest) (extent.Blob, error) {
+func (i *Image) OpenBlob(ctx context.Context, d extent.Digest) (extent.Blob, error) {
+	if i.Content != nil {
+		return i.blobs.OpenBlob(ctx, d)
+	}
 	l, ok := i.layers[d]
 	if !ok {
 		return nil, fmt.Errorf("%s has no layer %s: %w", i.Name, d, fs.ErrNotExist)
@@ -84,7 +94,11 @@ func (i *Image) CloudletManifest(ctx context.Context) (*cloudlet.Manifest, error
 // nil where it has none: the one that it was pushed with, if that is another than
 // the one in its rootfs.
 func (i *Image) ManifestFile(ctx context.Context) ([]byte, error) {
-	raw, err := image.ReadManifestFile(ctx, i.Tree, i)
+	var raw []byte
+	var err error
+	if i.Tree != nil {
+		raw, err = image.ReadManifestFile(ctx, i.Tree, i)
+	}
 	if err != nil || i.Manifest == nil {
 		return raw, err
 	}
@@ -109,6 +123,10 @@ type OpenOptions struct {
 	// piece. Otherwise only what is read is fetched, where the registry can do
 	// that.
 	Whole bool
+	// Content says that an image may be no rootfs: a disk, a filesystem, a kernel
+	// or a ramdisk. Type is what such a file is declared to be; it may be empty.
+	Content bool
+	Type    kind.Type
 	// Near keeps what is fetched, and fetches it in batches; nil for what many
 	// small reads do not need. It must stay open as long as the image.
 	Near *lazy.Cache
@@ -128,6 +146,8 @@ func (c *Client) OpenImage(ctx context.Context, name string, o OpenOptions) (*Im
 	switch {
 	case err == nil && info.IsDir():
 		return openDirectory(ctx, name, o.Warn)
+	case err == nil && o.Content:
+		return c.openContent(ctx, name, info, o.Type)
 	case err == nil:
 		return c.openFile(name, info)
 	case !errors.Is(err, fs.ErrNotExist) || !looksLikeReference(name):

@@ -41,19 +41,24 @@ type Rendered struct {
 
 // RenderHere renders the image on this machine.
 func (i *Image) RenderHere(ctx context.Context, l Local) (r Rendered, err error) {
+	if i.Content != nil && (l.Volatile || l.Config != nil) {
+		return r, fmt.Errorf("a configuration and volatile paths change files: %w", converter.ErrNoFiles)
+	}
 	tree := i.Tree
-	if configure.Needed(tree, l.Setup.Manifest, l.Config) {
+	if tree != nil && configure.Needed(tree, l.Setup.Manifest, l.Config) {
 		if tree, r.Unused, err = i.Configure(ctx, l.Setup); err != nil {
 			return r, err
 		}
 	}
-	if !l.Volatile {
+	if tree != nil && !l.Volatile {
 		if tree, err = image.DropVolatile(tree, l.Setup.Manifest); err != nil {
 			return r, err
 		}
 	}
-	if l.Disk.Seed, err = i.seed(ctx); err != nil {
-		return r, err
+	if tree != nil {
+		if l.Disk.Seed, err = i.seed(ctx); err != nil {
+			return r, err
+		}
 	}
 	r.Open, r.images = i, []*Image{i}
 	if l.Kit != nil {
@@ -61,7 +66,7 @@ func (i *Image) RenderHere(ctx context.Context, l Local) (r Rendered, err error)
 		r.Open, r.images = openers{i, l.Kit}, []*Image{i, l.Kit}
 	}
 	l.Parameters.Manifest = l.Setup.Manifest
-	in := converter.Input{Tree: tree}
+	in := converter.Input{Tree: tree, Content: i.Content}
 	if l.Spool != nil {
 		in.Spool, r.Open = l.Spool, openers{l.Spool, r.Open}
 	}

@@ -24,6 +24,9 @@ func (r *Repository) OpenImage(ctx context.Context, o OpenOptions) (*Image, erro
 	if m, err = r.Platform(ctx, m, o.Arch); err != nil {
 		return nil, err
 	}
+	if _, ok := m.Kind(); ok && o.Content {
+		return r.openContent(ctx, m)
+	}
 	if !isImageConfig(m.Config.MediaType) || m.ArtifactType != "" {
 		return nil, fmt.Errorf("%s is not an image with a root filesystem, but an artifact of the type %q", r.Reference, cmp.Or(m.ArtifactType, m.Config.MediaType))
 	}

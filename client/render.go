@@ -14,7 +14,7 @@ import (
 )
 
 // ErrNoRenderer says that a registry does not render.
-var ErrNoRenderer = errors.New("the registry is not a cloudlets: it does not render images")
+var ErrNoRenderer = errors.New("the registry is not a cloudlets, which would render images: name a file with -o to have it rendered here")
 
 // Render asks the registry for a render of an image in the repository, and
 // returns as soon as the output can be read.
@@ -70,11 +70,18 @@ func (r *Repository) renderState(ctx context.Context, key digest.Digest) (api.Re
 	return render, renderError(key, err)
 }
 
+// isForeign reports whether an answer is that of a registry which knows no path of
+// our extension: it has no code of the specification for what is missing.
+func isForeign(err error) bool {
+	var e *AnswerError
+	return errors.As(err, &e) && e.Status == http.StatusNotFound && e.Code == ""
+}
+
 func renderError(d digest.Digest, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case hasStatus(err, http.StatusMethodNotAllowed):
+	case hasStatus(err, http.StatusMethodNotAllowed) || isForeign(err):
 		return ErrNoRenderer
 	}
 	return fmt.Errorf("render %s: %w", d, err)

@@ -52,10 +52,10 @@ func (f *File) packedDisk(o FileOptions) (bool, error) {
 	if o.Verbatim || tarball.DetectCompression(head[:n]) == tarball.Uncompressed {
 		return false, nil
 	}
-	if o.Declared.Type == kind.Disk || o.Declared.Type == kind.Filesystem {
-		return true, nil
-	}
 	found, err := kind.Detect(f.content, f.size)
+	if o.Declared.Type == kind.Disk || o.Declared.Type == kind.Filesystem {
+		return !found.Tar || !o.Rootfs, err
+	}
 	return found.Packed, err
 }
 

@@ -219,7 +219,7 @@ func (f *exportFlags) exportImage(g *globals, cmd *cobra.Command, c *client.Clie
 	if err != nil {
 		return err
 	}
-	rendered, err := i.RenderHere(cmd.Context(), client.Local{Setup: s, Parameters: f.render.parameters(), Volatile: f.render.volatile})
+	rendered, err := i.RenderHere(cmd.Context(), client.Local{Setup: s, Parameters: f.render.parameters("raw"), Volatile: f.render.volatile})
 	if err != nil {
 		return err
 	}

@@ -129,7 +129,7 @@ func (r result) mustFail(t testing.TB, code int, texts ...string) {
 
 // debianPackages says which Debian package has a tool.
 var debianPackages = map[string]string{
-	"buildah": "buildah", "busybox": "busybox-static", "bzip2": "bzip2", "debugfs": "e2fsprogs", "partx": "util-linux", "setfattr": "attr", "sfdisk": "fdisk", "dumpe2fs": "e2fsprogs", "e2fsck": "e2fsprogs",
+	"buildah": "buildah", "busybox": "busybox-static", "bzip2": "bzip2", "debugfs": "e2fsprogs", "partx": "util-linux", "setfattr": "attr", "sfdisk": "fdisk", "docker-registry": "docker-registry", "dumpe2fs": "e2fsprogs", "e2fsck": "e2fsprogs",
 	"fsck.vfat": "dosfstools", "mke2fs": "e2fsprogs", "mkfs.ext4": "e2fsprogs", "mkfs.xfs": "xfsprogs", "xorriso": "xorriso", "gzip": "gzip", "mcopy": "mtools", "podman": "podman", "qemu-img": "qemu-utils", "runc": "runc",
 	"qemu-system-x86_64": "qemu-system-x86", "sgdisk": "gdisk", "openssl": "openssl", "skopeo": "skopeo", "tar": "tar", "unshare": "util-linux",
 	"xz": "xz-utils", "zstd": "zstd",

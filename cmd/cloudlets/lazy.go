@@ -69,7 +69,7 @@ func (f *lazyFlags) withDisk(g *globals, cmd *cobra.Command, name string, flags 
 	}
 	spool := new(container.Files)
 	defer func() { err = errors.Join(err, spool.Close()) }()
-	l := client.Local{Setup: s, Parameters: flags.parameters(), Volatile: flags.volatile, Spool: spool}
+	l := client.Local{Setup: s, Parameters: flags.parameters("raw"), Volatile: flags.volatile, Spool: spool}
 	l.Format = format
 	if flags.bootkit != "" {
 		if l.Kit, err = openNear(g, cmd, flags.bootkit, cache); err != nil {

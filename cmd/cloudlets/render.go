@@ -117,15 +117,15 @@ func resolveBootkit(cmd *cobra.Command, g *globals, repo *client.Repository, ref
 
 func newRender(g *globals) *cobra.Command {
 	var flags renderFlags
-	var format, output string
-	var noWait bool
+	local := here{renderFlags: &flags}
+	var noWait, forced bool
 	var names []string
 	for _, f := range converter.Formats() {
 		names = append(names, f.Name)
 	}
 	cmd := &cobra.Command{
-		Use:   "render REFERENCE",
-		Short: "Render an image into a format, in its registry",
+		Use:   "render IMAGE",
+		Short: "Render an image into a format, in its registry or here",
 		Long: `Render an image into a format, in its registry. The result is a derived
 artifact beside the image; what is printed is its digest. It occupies next to no
 space, because it refers to the image's own bytes.
@@ -140,43 +140,72 @@ With --persistent-disk the persistent paths of the image are mounted from a
 second disk. That one is rendered with --type persistent, once, and outlives the
 first.
 
-With -o the output is also written to a file.`,
+A disk or a filesystem that was pushed goes into any format that holds disks, as it
+is; --size may be more than it has.
+
+With -o the output is also written to a file, or to a directory where it has
+several.
+
+An image that is no reference — a directory, a tar, the file of a disk — is
+rendered on this machine, and so is one in a registry that does not render, or with
+--here. The bytes are the same. Nothing is stored but what -o names, so that a
+configuration may hold secrets, and --manifest and --env are possible.
+
+` + imageHelp,
 		Example: `  cloudlets render localhost:5000/golden/debian:12 --format qcow2 -o debian.qcow2
-  cloudlets render localhost:5000/golden/debian:12 --format raw --size 20G`,
-		Args: exactly("REFERENCE"),
+  cloudlets render localhost:5000/golden/debian:12 --format raw --size 20G
+  cloudlets render disk.vmdk --type disk --format vhdx -o disk.vhdx`,
+		Args: exactly("IMAGE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			repo, err := g.repository(cmd, args[0])
-			if err != nil {
-				return err
+			if forced || isHere(args[0]) {
+				return local.run(g, cmd, args[0])
 			}
-			req, err := flags.request(cmd, g, repo, format)
-			if err != nil {
-				return err
+			if local.setup.given() {
+				return usageError{errors.New("--manifest and --env are for what is rendered on this machine: add --here")}
 			}
-			render, err := repo.Render(cmd.Context(), req)
-			if err != nil {
-				return err
+			err := flags.renderThere(g, cmd, args[0], local.format, local.output, !noWait)
+			if errors.Is(err, client.ErrNoRenderer) && local.output != "" {
+				return local.run(g, cmd, args[0])
 			}
-			tell(cmd, render)
-			if !noWait || output != "" {
-				if render, err = repo.WaitRender(cmd.Context(), render); err != nil {
-					return err
-				}
-			}
-			if output != "" {
-				if err := saveBlob(cmd.Context(), repo, render, output); err != nil {
-					return err
-				}
-			}
-			return printRender(g, besides(cmd, output), render)
+			return err
 		},
 	}
 	flags.register(cmd)
-	cmd.Flags().StringVar(&format, "format", "qcow2", "one of "+strings.Join(names, ", "))
+	cmd.Flags().StringVar(&local.format, "format", "qcow2", "one of "+strings.Join(names, ", "))
 	flags.registerType(cmd)
-	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write the output to, or - for the standard output")
+	cmd.Flags().StringVarP(&local.output, "output", "o", "", "file to write the output to, or - for the standard output; a directory for several files")
+	local.setup.registerWithoutConfig(cmd)
+	cmd.Flags().BoolVar(&forced, "here", false, "render on this machine, whatever the registry can do")
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "print where the output can be read and do not wait for its digest")
 	return cmd
+}
+
+// renderThere has the registry of an image render it.
+func (f *renderFlags) renderThere(g *globals, cmd *cobra.Command, name, format, output string, wait bool) error {
+	repo, err := g.repository(cmd, name)
+	if err != nil {
+		return err
+	}
+	req, err := f.request(cmd, g, repo, format)
+	if err != nil {
+		return err
+	}
+	render, err := repo.Render(cmd.Context(), req)
+	if err != nil {
+		return err
+	}
+	tell(cmd, render)
+	if wait || output != "" {
+		if render, err = repo.WaitRender(cmd.Context(), render); err != nil {
+			return err
+		}
+	}
+	if output != "" {
+		if err := saveRender(cmd.Context(), repo, render.Files, output); err != nil {
+			return err
+		}
+	}
+	return printRender(g, besides(cmd, output), render)
 }
 
 // tell passes the notes of a render on.

@@ -33,6 +33,9 @@ func (f *setupFlags) registerWithoutConfig(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVarP(&f.env, "env", "e", nil, "NAME=VALUE for the environment that templates see, or NAME to pass it on; may be repeated")
 }
 
+// given reports whether any of the flags was, but for the configuration.
+func (f *setupFlags) given() bool { return f.file != "" || len(f.env) > 0 }
+
 // read returns what an image is configured with.
 func (f *setupFlags) read(cmd *cobra.Command, i *client.Image) (s client.Setup, err error) {
 	if s.Manifest, err = f.of(cmd, i); err != nil {

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/client"
+	"github.com/cloudlets/cloudlets/converter"
+	"github.com/cloudlets/cloudlets/converter/container"
+	"github.com/cloudlets/cloudlets/image/kind"
+)
+
+// here renders on this machine.
+type here struct {
+	*renderFlags
+	setup  setupFlags
+	format string
+	output string // a file, - or a directory
+}
+
+// run renders an image, and writes the output.
+func (h *here) run(g *globals, cmd *cobra.Command, name string) (err error) {
+	if h.output == "" {
+		return usageError{errors.New("an image is rendered on this machine, where nothing keeps the output: name a file or a directory for it with -o")}
+	}
+	i, err := h.open(g, cmd, name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, i.Close()) }()
+	h.setup.config = h.config
+	s, err := h.setup.read(cmd, i)
+	if err != nil {
+		return err
+	}
+	l := client.Local{Setup: s, Parameters: h.parameters(h.format), Volatile: h.volatile, Spool: &container.Files{}}
+	defer func() { err = errors.Join(err, l.Spool.Close()) }()
+	if h.bootkit != "" {
+		if l.Kit, err = openImage(g, cmd, h.bootkit, true); err != nil {
+			return fmt.Errorf("boot kit: %w", err)
+		}
+		defer func() { err = errors.Join(err, l.Kit.Close()) }()
+	}
+	rendered, err := i.RenderHere(cmd.Context(), l)
+	if err != nil {
+		return err
+	}
+	tellUnused(cmd, rendered.Unused)
+	tellCommandLine(cmd, rendered.Report.CommandLine)
+	for _, note := range rendered.Notes {
+		fmt.Fprintln(cmd.ErrOrStderr(), "note:", note)
+	}
+	return h.save(cmd.Context(), rendered)
+}
+
+// open opens what is rendered, a rootfs or not.
+func (h *here) open(g *globals, cmd *cobra.Command, name string) (*client.Image, error) {
+	o := client.OpenOptions{Whole: true, Content: true}
+	if slices.Contains(converter.ContentTypes(), h.outputType) {
+		o.Type = kind.Type(h.outputType)
+	}
+	return openImageAs(g, cmd, name, o)
+}
+
+// save writes the files of an output.
+func (h *here) save(ctx context.Context, r client.Rendered) error {
+	names := make([]string, len(r.Files))
+	for i, f := range r.Files {
+		names[i] = f.Name
+	}
+	return saveFiles(h.output, names, func(i int, path string) error { return saveMap(ctx, r.Files[i].Map, r.Open, path) })
+}
+
+// saveFiles has the files of an output written: one to the path, or into it where
+// it is a directory; several into a directory, which is made.
+func saveFiles(path string, names []string, save func(i int, path string) error) error {
+	info, err := os.Stat(path)
+	if len(names) == 1 && (err != nil || !info.IsDir()) {
+		return save(0, path)
+	}
+	if path == "-" {
+		return usageError{fmt.Errorf("the output has %d files, expected a directory for them in place of -", len(names))}
+	}
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return err
+	}
+	for i, name := range names {
+		if !filepath.IsLocal(name) || filepath.Base(name) != name {
+			return fmt.Errorf("a file of the output has the name %q, expected one without folders", name)
+		}
+		if err := save(i, filepath.Join(path, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isHere reports whether a command was given an image on this machine.
+func isHere(name string) bool {
+	_, err := os.Stat(name)
+	return name == "-" || err == nil
+}
+
+// saveRender writes the output of a render in a registry.
+func saveRender(ctx context.Context, repo *client.Repository, files []api.RenderFile, path string) error {
+	names := make([]string, len(files))
+	for i, f := range files {
+		names[i] = f.Name
+	}
+	return saveFiles(path, names, func(i int, path string) error {
+		d := client.Descriptor("", files[i].Blob, files[i].Size)
+		return saveFile(path, func(w io.Writer) error { return repo.PullBlob(ctx, d, w) })
+	})
+}

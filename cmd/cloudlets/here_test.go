@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/cloudlets/cloudlets/converter"
+)
+
+// foreignRegistry starts Debian's docker-registry, which knows nothing of ours,
+// and returns where it is.
+func foreignRegistry(t *testing.T) (host string) {
+	t.Helper()
+	host = freeAddress(t)
+	dir := t.TempDir()
+	config := mustWrite(t, filepath.Join(dir, "config.yml"), fmt.Sprintf(
+		"version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %q}, delete: {enabled: true}}\nhttp: {addr: %q}\n", dir, host))
+	cmd := exec.Command(find(t, "docker-registry"), "serve", config)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	for range 200 {
+		if resp, err := http.Get("http://" + host + "/v2/"); err == nil {
+			_ = resp.Body.Close()
+			return host
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatal("docker-registry does not answer")
+	return ""
+}
+
+// theSame renders an image in its registry and here, in several formats, and
+// compares.
+func theSame(t *testing.T, ref string, formats []string, args ...string) {
+	t.Helper()
+	for _, format := range formats {
+		if _, err := converter.FindFormat(format); err != nil {
+			continue
+		}
+		there, local := filepath.Join(t.TempDir(), "there"), filepath.Join(t.TempDir(), "here")
+		options := append([]string{"--format", format}, args...)
+		ok(t, append([]string{"render", ref, "-o", there}, options...)...)
+		ok(t, append([]string{"render", ref, "-o", local, "--here"}, options...)...)
+		tool(t, "diff", "-r", there, local)
+	}
+}
+
+func TestWhatIsRenderedHereIsTheSame(t *testing.T) {
+	s := newServer(t)
+	dir := t.TempDir()
+	raw, packed := filepath.Join(dir, "disk.raw"), filepath.Join(dir, "packed.qcow2")
+	diskWithData(t, raw)
+	tool(t, "qemu-img", "convert", "-c", "-O", "qcow2", raw, packed)
+	ok(t, "push", raw, s.ref("disks:framed"))
+	ok(t, "push", packed, s.ref("disks:verbatim"), "--type", "disk", "--verbatim")
+	ok(t, "push", writeTar(t, bootableRootfs(t)), s.ref("image:1"))
+	theSame(t, s.ref("disks:framed"), []string{"qcow2", "vhd", "vdi", "ironic"}, "--size", "64M")
+	theSame(t, s.ref("disks:verbatim"), []string{"raw", "vmdk", "vhdx"})
+	theSame(t, s.ref("image:1"), []string{"vhd"}, "--free-space", "16M")
+}
+
+func TestARegistryThatDoesNotRenderHasItDoneHere(t *testing.T) {
+	host := foreignRegistry(t)
+	s := newServer(t)
+	dir := t.TempDir()
+	raw := filepath.Join(dir, "disk.raw")
+	diskWithData(t, raw)
+	rootfs := writeTar(t, bootableRootfs(t))
+	for _, registry := range []string{host, s.host} {
+		ok(t, "push", raw, registry+"/disk:1", "--plain-http")
+		ok(t, "push", rootfs, registry+"/image:1", "--plain-http")
+	}
+	for _, name := range []string{"disk:1", "image:1"} {
+		out := filepath.Join(dir, "out")
+		ok(t, "render", host+"/"+name, "--format", "vhd", "-o", out)
+		want := filepath.Join(dir, "want")
+		ok(t, "render", s.ref(name), "--format", "vhd", "-o", want)
+		same(t, out, want)
+	}
+	fails(t, exitFailed, []string{"name a file with -o"}, "render", host+"/disk:1")
+}
+
+func TestAFileOfADiskIsRenderedHere(t *testing.T) {
+	dir := t.TempDir()
+	raw, vmdk := filepath.Join(dir, "disk.raw"), filepath.Join(dir, "disk.vmdk")
+	diskWithData(t, raw)
+	tool(t, "qemu-img", "convert", "-O", "vmdk", raw, vmdk)
+	out := filepath.Join(dir, "out")
+	ok(t, "render", vmdk, "--type", "disk", "--format", "qcow2", "--compress", "-o", out)
+	sameDisk(t, raw, out, "qcow2")
+	ok(t, "render", raw, "--format", "vhd", "-o", out)
+	sameDisk(t, raw, out, "vpc")
+	several := filepath.Join(dir, "several")
+	ok(t, "render", raw, "--format", "ironic", "-o", several)
+	files, err := os.ReadDir(several)
+	if err != nil || len(files) != 2 {
+		t.Errorf("there are %d files (%v), want 2", len(files), err)
+	}
+	fails(t, exitUsage, []string{"-o"}, "render", raw, "--format", "qcow2")
+	fails(t, exitUsage, []string{"expected a directory"}, "render", raw, "--format", "ironic", "-o", "-")
+	fails(t, exitFailed, []string{"say --type"}, "render", vmdk, "--format", "raw", "-o", out)
+	fails(t, exitFailed, []string{"import --files"}, "render", raw, "--format", "raw", "-o", out, "--config", `{"hostname": "web"}`)
+}
