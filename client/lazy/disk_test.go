@@ -103,6 +103,21 @@ func TestSequentialReadsAreFetchedAheadUpToTheEndOfTheFile(t *testing.T) {
 	}
 }
 
+func TestSmallFilesComeWithTheirNeighbours(t *testing.T) {
+	files := slices.Repeat([]int{5000}, 20)
+	files[6] = 1<<20 - 100
+	d := newDisk(t, openCache(t, "", 1<<30), 1<<20, files...)
+	d.readFile(t, 1)  // up to the large file
+	d.readFile(t, 3)  // has come
+	d.readFile(t, 6)  // a little more of it
+	d.readFile(t, 7)  // eight more
+	d.readFile(t, 16) // the last ones
+	want := [][]int{{1, 2, 3, 4, 5}, {6, 7, 8, 9}, {14, 15, 16, 17, 18, 19, 20, 21, 22}, {23, 24, 25, 26}}
+	if got := d.asked(); !slices.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("asked for %v, want %v", got, want)
+	}
+}
+
 func TestTheRestIsFetchedInOrderWhileNoReadWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := Open("", 1<<30)
