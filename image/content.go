@@ -18,11 +18,7 @@ func (n *Inode) Read(ctx context.Context, open extent.Opener, limit int64) (cont
 	if size := n.Size(); size > limit {
 		return nil, fmt.Errorf("%d bytes long, the limit is %d", size, limit)
 	}
-	var b extent.Builder
-	for _, e := range n.Content {
-		b.Extent(e)
-	}
-	m, err := b.Build()
+	m, err := n.Map()
 	if err != nil {
 		return nil, err
 	}
@@ -33,6 +29,15 @@ func (n *Inode) Read(ctx context.Context, open extent.Opener, limit int64) (cont
 		return nil, err
 	}
 	return content, nil
+}
+
+// Map returns the content of a regular file as a map.
+func (n *Inode) Map() (*extent.Map, error) {
+	var b extent.Builder
+	for _, e := range n.Content {
+		b.Extent(e)
+	}
+	return b.Build()
 }
 
 // SetContent makes bytes the content of a regular file. It keeps data.

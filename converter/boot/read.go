@@ -15,12 +15,3 @@ const maxBootFile = 16 << 20
 func readInode(ctx context.Context, open extent.Opener, n *image.Inode) ([]byte, error) {
 	return n.Read(ctx, open, maxBootFile)
 }
-
-// contentMap returns the content of a regular file.
-func contentMap(n *image.Inode) (*extent.Map, error) {
-	var b extent.Builder
-	for _, e := range n.Content {
-		b.Extent(e)
-	}
-	return b.Build()
-}

@@ -92,7 +92,7 @@ func namesIn(tree *image.Tree, dir string) []string {
 
 // isUnified reads the headers of an EFI program.
 func isUnified(ctx context.Context, open extent.Opener, n *image.Inode) (is bool, err error) {
-	m, err := contentMap(n)
+	m, err := n.Map()
 	if err != nil {
 		return false, err
 	}
@@ -176,14 +176,14 @@ func osRelease(ctx context.Context, open extent.Opener, tree *image.Tree) (strin
 // unify makes the image of a kernel. Content of kernel and initrd is referenced.
 func unify(ctx context.Context, open extent.Opener, k Kernel, o uki.Options) (*image.Inode, error) {
 	var err error
-	if o.Linux, err = contentMap(k.Image); err != nil {
+	if o.Linux, err = k.Image.Map(); err != nil {
 		return nil, err
 	}
 	if o.LinuxMemory, err = kernelMemory(ctx, open, o.Linux); err != nil {
 		return nil, err
 	}
 	if k.Initrd != nil {
-		if o.Initrd, err = contentMap(k.Initrd); err != nil {
+		if o.Initrd, err = k.Initrd.Map(); err != nil {
 			return nil, err
 		}
 	}

@@ -44,11 +44,7 @@ func makeFile(t TB, n *image.Inode, open extent.Opener, name string) error {
 	case image.TypeSymlink:
 		return os.Symlink(n.Target, name)
 	case image.TypeRegular:
-		var b extent.Builder
-		for _, e := range n.Content {
-			b.Extent(e)
-		}
-		m, err := b.Build()
+		m, err := n.Map()
 		if err != nil {
 			return err
 		}

@@ -56,11 +56,7 @@ func ListTree(t TB, tree *image.Tree, open extent.Opener) []string {
 
 func contentOf(t TB, n *image.Inode, open extent.Opener) string {
 	t.Helper()
-	var b extent.Builder
-	for _, e := range n.Content {
-		b.Extent(e)
-	}
-	m, err := b.Build()
+	m, err := n.Map()
 	if err != nil {
 		t.Fatalf("content: %v", err)
 	}

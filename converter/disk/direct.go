@@ -62,11 +62,7 @@ func planBootFile(tree *image.Tree, opts Options, choose func(boot.Kernel) (*ima
 	if err != nil {
 		return nil, Report{}, err
 	}
-	var b extent.Builder
-	for _, e := range file.Content {
-		b.Extent(e)
-	}
-	m, err := b.Build()
+	m, err := file.Map()
 	return m, p.directReport(), err
 }
 

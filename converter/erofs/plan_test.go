@@ -114,11 +114,7 @@ func TestFsckExtractsTheContent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var b extent.Builder
-		for _, e := range n.Content {
-			b.Extent(e)
-		}
-		m, err := b.Build()
+		m, err := n.Map()
 		if err != nil || !bytes.Equal(got, convertertest.Bytes(t, m, blobs)) {
 			t.Fatalf("%s was extracted with other content: %v", name, err)
 		}

@@ -263,11 +263,7 @@ func fullACL() []byte {
 // contentBytes returns n bytes of a file's content from off on.
 func contentBytes(t tester, n *image.Inode, off, count int64) []byte {
 	t.Helper()
-	var b extent.Builder
-	for _, e := range n.Content {
-		b.Extent(e)
-	}
-	m, err := b.Build()
+	m, err := n.Map()
 	if err != nil {
 		t.Fatalf("content: %v", err)
 	}

@@ -135,11 +135,7 @@ func describeTree(t convertertest.TB, tree *testTree) map[string]string {
 		case inode.IsDir():
 			result[name] = "dir"
 		default:
-			var b extent.Builder
-			for _, e := range inode.Content {
-				b.Extent(e)
-			}
-			m, err := b.Build()
+			m, err := inode.Map()
 			if err != nil {
 				t.Fatalf("content of %q: %v", path, err)
 			}

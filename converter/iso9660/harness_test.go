@@ -92,11 +92,7 @@ func (c contents) describe(t convertertest.TB) []string {
 // sum returns a hash of a file's content.
 func (c contents) sum(t convertertest.TB, n *image.Inode) []byte {
 	t.Helper()
-	var b extent.Builder
-	for _, e := range n.Content {
-		b.Extent(e)
-	}
-	m, err := b.Build()
+	m, err := n.Map()
 	if err != nil {
 		t.Fatalf("content: %v", err)
 	}

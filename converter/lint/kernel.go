@@ -70,7 +70,7 @@ func (f *facts) bootedKernel(ctx context.Context, open extent.Opener, kernels []
 	if err := f.readModules(ctx, open, k); err != nil || kernel.Initrd == nil {
 		return k, err
 	}
-	m, err := contentMap(kernel.Initrd)
+	m, err := kernel.Initrd.Map()
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (f *facts) bootedKernel(ctx context.Context, open extent.Opener, kernels []
 
 // unifiedKernel returns what is known of a unified kernel image.
 func (f *facts) unifiedKernel(ctx context.Context, open extent.Opener, u boot.UnifiedKernel) (k *kernelFacts, err error) {
-	m, err := contentMap(u.File)
+	m, err := u.File.Map()
 	if err != nil {
 		return nil, err
 	}
@@ -126,14 +126,6 @@ func sectionText(r io.ReaderAt, program *uki.Image, name string) (string, error)
 		return "", fmt.Errorf("section %s: %w", name, err)
 	}
 	return strings.TrimSpace(strings.TrimRight(string(text), "\x00")), nil
-}
-
-func contentMap(n *image.Inode) (*extent.Map, error) {
-	var b extent.Builder
-	for _, e := range n.Content {
-		b.Extent(e)
-	}
-	return b.Build()
 }
 
 // readModules reads the configuration of the kernel, and which modules it has.

@@ -71,11 +71,7 @@ type placedFile struct {
 
 // add puts a file on the grid.
 func (l *layout) add(f *inventory.File) error {
-	var b extent.Builder
-	for _, e := range f.Content {
-		b.Extent(e)
-	}
-	content, err := b.Build()
+	content, err := f.Map()
 	if err != nil {
 		return err
 	}

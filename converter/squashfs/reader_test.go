@@ -148,11 +148,7 @@ func readAll(fs *container.Filesystem, data []byte) error {
 	blobs := fs.Blobs(sourceName, memory{bytes.NewReader(data)})
 	var errs []error
 	for _, n := range fs.Tree.Walk() {
-		var b extent.Builder
-		for _, e := range n.Content {
-			b.Extent(e)
-		}
-		m, err := b.Build()
+		m, err := n.Map()
 		if err != nil {
 			errs = append(errs, err)
 			continue

@@ -186,19 +186,11 @@ func sameExtent(a, b extent.Extent) bool {
 
 // content opens the content of a file.
 func (i *imposer) content(n *image.Inode) (*extent.Reader, error) {
-	m, err := contentMap(n)
+	m, err := n.Map()
 	if err != nil {
 		return nil, err
 	}
 	return extent.NewReader(i.ctx, m, i.open), nil
-}
-
-func contentMap(n *image.Inode) (*extent.Map, error) {
-	var b extent.Builder
-	for _, e := range n.Content {
-		b.Extent(e)
-	}
-	return b.Build()
 }
 
 // shape gives a file the holes that are wanted, if they hold nothing but zeros,
@@ -207,7 +199,7 @@ func (i *imposer) shape(n *image.Inode, wanted []span) (err error) {
 	if !n.IsRegular() || slices.Equal(holes(n), wanted) {
 		return nil
 	}
-	m, err := contentMap(n)
+	m, err := n.Map()
 	if err != nil {
 		return err
 	}
