@@ -65,6 +65,3 @@ func AppendPadded(b *extent.Builder, disk *extent.Map, off, n int64) {
 	b.Slice(disk, min(off, disk.Size()), held)
 	b.Zero(n - held)
 }
-
-// DivideUp returns n/by, rounded up. n is not negative.
-func DivideUp(n, by int64) int64 { return n/by + min(n%by, 1) }

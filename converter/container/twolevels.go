@@ -33,7 +33,7 @@ func (t TwoLevels) tableBytes() int64 { return t.Entries * offsetSize }
 func (t TwoLevels) Append(b *extent.Builder, disk *extent.Map, end int64) {
 	runs := Runs(disk, t.Grain)
 	tables := t.tables(runs)
-	data := DivideUp(end+int64(len(tables))*t.tableBytes(), t.Grain) * t.Grain
+	data := AlignUp(end+int64(len(tables))*t.tableBytes(), t.Grain)
 	first := NewTable(b, t.Order)
 	start := b.Size()
 	for i, number := range tables {

@@ -41,7 +41,7 @@ func Write(disk *extent.Map) (*extent.Map, error) {
 	var b extent.Builder
 	b.Inline(header(sectors * sectorSize))
 	writeBitmap(&b, container.Runs(disk, sectorSize))
-	b.ZeroTo(container.DivideUp(headerSize+container.DivideUp(sectors, 8), sectorSize) * sectorSize)
+	b.ZeroTo(container.AlignUp(headerSize+container.DivideUp(sectors, 8), sectorSize))
 	container.AppendPadded(&b, disk, 0, sectors*sectorSize)
 	file, err := b.Build()
 	if err != nil {

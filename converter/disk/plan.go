@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/cloudlets/cloudlets/converter/boot"
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/ext4"
 	"github.com/cloudlets/cloudlets/converter/fat32"
 	"github.com/cloudlets/cloudlets/converter/gpt"
@@ -153,7 +154,7 @@ func (p *planner) esp() (*extent.Map, error) {
 	if p.loaders.HoldsKernels() {
 		size *= 2 // the system will want to put its next kernel there
 	}
-	opts.Size = max(defaultESPSize, alignUp(size))
+	opts.Size = max(defaultESPSize, container.AlignUp(size, Alignment))
 	return fat32.Plan(tree, opts)
 }
 
@@ -185,7 +186,7 @@ func (p *planner) root(layout gpt.Layout) (*extent.Map, error) {
 	var small *ext4.TooSmallError
 	if errors.As(err, &small) {
 		need := p.opts.Size - small.Size + small.Need
-		return nil, fmt.Errorf("the disk of %d bytes is too small, make it at least %d: %w", p.opts.Size, alignUp(need), err)
+		return nil, fmt.Errorf("the disk of %d bytes is too small, make it at least %d: %w", p.opts.Size, container.AlignUp(need, Alignment), err)
 	}
 	return m, err
 }
@@ -239,5 +240,3 @@ func (p *planner) report() Report {
 	}
 	return r
 }
-
-func alignUp(n int64) int64 { return (n + Alignment - 1) / Alignment * Alignment }

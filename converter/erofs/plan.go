@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"math"
 
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/inventory"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
@@ -102,7 +103,7 @@ func (p *plan) placeInodes() error {
 // further block: Linux 5.4 does not read such inodes, and no Linux such tails.
 func (p *plan) placeInode(n *node) {
 	fits := func(at, size int64) bool { return at%blockSize+size <= blockSize }
-	n.at = roundUp(p.inodesSize, slotSize)
+	n.at = container.AlignUp(p.inodesSize, slotSize)
 	for !fits(n.at, n.inodeSize()) || !fits(n.tailAt(), n.tail()) {
 		n.at += slotSize
 	}
@@ -111,10 +112,10 @@ func (p *plan) placeInode(n *node) {
 
 // placeBlocks says where everything else is.
 func (p *plan) placeBlocks() error {
-	p.next = metaBlock + roundUp(p.inodesSize, blockSize)/blockSize
+	p.next = metaBlock + container.AlignUp(p.inodesSize, blockSize)/blockSize
 	if len(p.xattrs.shared) > 0 {
 		p.xattrBlock = uint32(p.next)
-		p.next += roundUp(int64(len(p.xattrs.shared)), blockSize) / blockSize
+		p.next += container.DivideUp(int64(len(p.xattrs.shared)), blockSize)
 	}
 	for i := range p.nodes {
 		if n := &p.nodes[i]; !n.file.IsRegular() {
@@ -153,9 +154,9 @@ func (p *plan) emit() (*extent.Map, error) {
 	b.Grow(2*len(p.nodes), int(p.inodesSize)+len(p.xattrs.shared)+blockSize)
 	b.Inline(p.superblock())
 	b.Inline(p.inodes())
-	b.ZeroTo(roundUp(b.Size(), blockSize))
+	b.ZeroTo(container.AlignUp(b.Size(), blockSize))
 	b.Inline(p.xattrs.shared)
-	b.ZeroTo(roundUp(b.Size(), blockSize))
+	b.ZeroTo(container.AlignUp(b.Size(), blockSize))
 	for i := range p.nodes {
 		n := &p.nodes[i]
 		if n.file.IsRegular() || n.blocks() == 0 {
@@ -163,13 +164,13 @@ func (p *plan) emit() (*extent.Map, error) {
 		}
 		content := p.generated(n)
 		b.Inline(content[:int64(len(content))-n.tail()])
-		b.ZeroTo(roundUp(b.Size(), blockSize))
+		b.ZeroTo(container.AlignUp(b.Size(), blockSize))
 	}
 	for _, f := range p.list.Contents() {
 		for _, e := range f.Content {
 			b.Extent(e)
 		}
-		b.ZeroTo(roundUp(b.Size(), blockSize))
+		b.ZeroTo(container.AlignUp(b.Size(), blockSize))
 	}
 	return b.Build()
 }
@@ -222,5 +223,3 @@ func (p *plan) superblock() []byte {
 func checksum(b []byte) uint32 {
 	return ^crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
 }
-
-func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }

@@ -62,7 +62,7 @@ func (r *reader) readChunks(n *inode, size int64) error {
 	if r.chunks += count; count > maxChunks || r.chunks > maxChunks {
 		return fmt.Errorf("%w: the file has %d chunks and all up to it %d, expected at most %d", container.ErrUnsupported, count, r.chunks, maxChunks)
 	}
-	at := roundUp(n.end, unit)
+	at := container.AlignUp(n.end, unit)
 	table, err := r.file.Bytes("table of chunks", uint64(at), count*unit)
 	if err != nil {
 		return err
@@ -143,7 +143,7 @@ var algorithms = [...]string{"LZ4", "LZMA", "DEFLATE", "Zstandard"}
 // refuseCompressed says how a file is compressed.
 func (r *reader) refuseCompressed(n *inode) error {
 	const advice = "make the filesystem anew without -z"
-	at := roundUp(n.end, compressionHeaderSize)
+	at := container.AlignUp(n.end, compressionHeaderSize)
 	header, err := r.file.Bytes("header of a compressed file", uint64(at), compressionHeaderSize)
 	if err != nil {
 		return err

@@ -1,5 +1,7 @@
 package ext4
 
+import "github.com/cloudlets/cloudlets/converter/container"
+
 // allocator hands out blocks in ascending order, around the regions.
 type allocator struct {
 	regions []region // that start at next or later, sorted
@@ -72,7 +74,7 @@ func (n *node) blocksNeeded() uint64 {
 	var total, extents uint64
 	for _, r := range n.runs {
 		total += uint64(r.count)
-		extents += ceilDiv(uint64(r.count), maxExtentBlocks)
+		extents += container.DivideUp(uint64(r.count), maxExtentBlocks)
 	}
 	if total > 1 {
 		// The metadata of a group splits a file at most at two places: where a

@@ -3,6 +3,7 @@ package ext4
 import (
 	"fmt"
 
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
 )
@@ -97,7 +98,7 @@ type run struct {
 
 // oneRun returns the runs of a file of size bytes without holes.
 func oneRun(size int) []run {
-	return []run{{0, uint32(ceilDiv(uint64(size), blockSize))}}
+	return []run{{0, uint32(container.DivideUp(uint64(size), blockSize))}}
 }
 
 // contentRuns returns the size of a regular file in bytes and the runs of its
@@ -113,7 +114,7 @@ func contentRuns(extents []extent.Extent) (size int64, runs []run, err error) {
 		if e.Kind == extent.Zero {
 			continue
 		}
-		end := uint32(ceilDiv(uint64(size), blockSize))
+		end := uint32(container.DivideUp(uint64(size), blockSize))
 		if last := len(runs) - 1; last >= 0 && first <= runs[last].logical+runs[last].count {
 			runs[last].count = end - runs[last].logical
 			continue

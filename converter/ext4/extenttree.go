@@ -1,5 +1,7 @@
 package ext4
 
+import "github.com/cloudlets/cloudlets/converter/container"
+
 import "encoding/binary"
 
 // The tree that maps a file's blocks (ext4 doc, "Extent Tree").
@@ -40,7 +42,7 @@ func (p *plan) diskExtents(n *node) []diskExtent {
 func extentTreeBlocks(n uint64) uint64 {
 	var total uint64
 	for n > extentsInInode {
-		n = ceilDiv(n, extentsPerBlock)
+		n = container.DivideUp(n, extentsPerBlock)
 		total += n
 	}
 	return total

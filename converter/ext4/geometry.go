@@ -1,5 +1,7 @@
 package ext4
 
+import "github.com/cloudlets/cloudlets/converter/container"
+
 import "fmt"
 
 // geometry is how a filesystem of a given number of blocks is divided.
@@ -29,12 +31,12 @@ func newGeometry(blocks, inodes uint64, o Options) geometry {
 }
 
 func divide(blocks, inodes uint64, o Options) geometry {
-	g := geometry{blocks: blocks, groups: uint32(max(1, ceilDiv(blocks, blocksPerGroup))), descSize: descSize64}
+	g := geometry{blocks: blocks, groups: uint32(max(1, container.DivideUp(blocks, blocksPerGroup))), descSize: descSize64}
 	if !o.has(SixtyFourBit) {
 		g.descSize = descSize32
 	}
 	perBlock := uint64(blockSize / g.descSize)
-	g.descBlocks = uint32(ceilDiv(uint64(g.groups), perBlock))
+	g.descBlocks = uint32(container.DivideUp(uint64(g.groups), perBlock))
 	g.reservedGDT = reservedGDTBlocks(blocks, perBlock, uint64(g.descBlocks))
 	g.inodesPerGroup = inodesPerGroup(blocks, inodes, g.groups, o)
 	if o.has(Journal) {
@@ -47,7 +49,7 @@ func divide(blocks, inodes uint64, o Options) geometry {
 // filesystem can grow 1024-fold, at most as many as one block can point to.
 func reservedGDTBlocks(blocks, descsPerBlock, used uint64) uint32 {
 	target := min(blocks*1024, maxBlocks)
-	want := ceilDiv(ceilDiv(target, blocksPerGroup), descsPerBlock)
+	want := container.DivideUp(container.DivideUp(target, blocksPerGroup), descsPerBlock)
 	if want <= used {
 		return 1 // an empty resize inode helps nobody
 	}
@@ -57,8 +59,8 @@ func reservedGDTBlocks(blocks, descsPerBlock, used uint64) uint32 {
 // inodesPerGroup fills whole blocks of the inode table.
 func inodesPerGroup(blocks, inodes uint64, groups uint32, o Options) uint32 {
 	inodes = max(inodes, blocks*blockSize/uint64(o.InodeRatio))
-	perGroup := ceilDiv(inodes, uint64(groups))
-	perGroup = ceilDiv(perGroup, inodesPerBlock) * inodesPerBlock
+	perGroup := container.DivideUp(inodes, uint64(groups))
+	perGroup = container.AlignUp(perGroup, inodesPerBlock)
 	return uint32(min(perGroup, maxInodesPerGroup))
 }
 
@@ -93,7 +95,7 @@ func (g geometry) inodes() uint64 { return uint64(g.groups) * uint64(g.inodesPer
 // from blocks that holds the content: need says how many blocks a geometry
 // needs in all.
 func smallestGeometry(from, inodes uint64, o Options, need func(geometry) uint64) (geometry, error) {
-	blocks := max(from, minSpareBlocks, blocksPerGroup*(ceilDiv(inodes, maxInodesPerGroup)-1)+1)
+	blocks := max(from, minSpareBlocks, blocksPerGroup*(container.DivideUp(inodes, maxInodesPerGroup)-1)+1)
 	for blocks <= maxBlocks {
 		g := newGeometry(blocks, inodes, o)
 		want := need(g)
@@ -116,5 +118,3 @@ func keepLastGroup(blocks, inodes uint64, o Options) uint64 {
 	}
 	return max(blocks, uint64(g.groups-1)*blocksPerGroup+g.minLastGroup())
 }
-
-func ceilDiv(a, b uint64) uint64 { return (a + b - 1) / b }

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+
+	"github.com/cloudlets/cloudlets/converter/container"
 )
 
 // The index of a large directory (ext4 doc, "Hash Tree Directories"): the first
@@ -46,7 +48,7 @@ func (w *dirWriter) tree(parent uint32, entries []dirEntry, h dirHasher) (blocks
 	rootLimit, nodeLimit := dxLimit(w.sums, dxRootOffset), dxLimit(w.sums, dxNodeOffset)
 	nodes := 0
 	if len(leaves) > rootLimit {
-		nodes = int(ceilDiv(uint64(len(leaves)), uint64(nodeLimit)))
+		nodes = int(container.DivideUp(uint64(len(leaves)), uint64(nodeLimit)))
 	}
 	if nodes > rootLimit {
 		return nil, fmt.Errorf("its %d entries take %d blocks, a directory can have %d: %w",

@@ -1,5 +1,7 @@
 package ext4
 
+import "github.com/cloudlets/cloudlets/converter/container"
+
 import "encoding/binary"
 
 // The journal is a file of its own (inode 8) in the format of JBD2 (ext4 doc,
@@ -21,7 +23,7 @@ const (
 // (behaviour of ext2fs_default_journal_size).
 func journalBlocks(blocks uint64, size int64) uint32 {
 	if size != 0 {
-		return uint32(ceilDiv(uint64(size), blockSize))
+		return uint32(container.DivideUp(uint64(size), blockSize))
 	}
 	for _, tier := range []struct {
 		below   uint64 // blocks of the filesystem

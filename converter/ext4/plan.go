@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
 )
@@ -94,7 +95,7 @@ func (p *plan) inodesNeeded() uint64 { return p.usedInodes() + uint64(p.opts.Fre
 // contentBlocks returns how many blocks are needed for all that does not depend
 // on the geometry, with the free space.
 func (p *plan) contentBlocks() uint64 {
-	n := ceilDiv(uint64(p.opts.FreeSpace), blockSize)
+	n := container.DivideUp(uint64(p.opts.FreeSpace), blockSize)
 	n++ // the block of the resize inode
 	n += p.root.blocksNeeded()
 	for _, file := range p.files {

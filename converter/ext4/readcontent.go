@@ -21,7 +21,7 @@ func (r *reader) runs(n *foreignInode) ([]blockRun, error) {
 		err := t.node(n.area(), rootNode, 0, maxFileBlocks+1)
 		return t.runs, err
 	}
-	p := pointerReader{reader: r, n: n, end: ceilDiv(n.size, uint64(r.blockSize))}
+	p := pointerReader{reader: r, n: n, end: container.DivideUp(n.size, uint64(r.blockSize))}
 	err := p.all()
 	return p.runs, err
 }
@@ -140,7 +140,7 @@ func (r *reader) readContent(n *foreignInode) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := make([]byte, ceilDiv(n.size, uint64(r.blockSize))*uint64(r.blockSize))
+	data := make([]byte, container.AlignUp(n.size, uint64(r.blockSize)))
 	for _, run := range runs {
 		for i := range run.count {
 			at := (run.logical + i) * uint64(r.blockSize)

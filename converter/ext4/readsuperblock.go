@@ -130,7 +130,7 @@ func (r *reader) checkGroups() error {
 	if perGroup := uint64(r.BlocksPerGroup); perGroup < 8 || perGroup > most {
 		return fmt.Errorf("%w: %d blocks a group, want 8 to %d", container.ErrFormat, perGroup, most)
 	}
-	r.groups = ceilDiv(r.blocks-uint64(r.FirstDataBlock), uint64(r.BlocksPerGroup))
+	r.groups = container.DivideUp(r.blocks-uint64(r.FirstDataBlock), uint64(r.BlocksPerGroup))
 	if r.InodesPerGroup == 0 || uint64(r.InodesPerGroup) > 8*uint64(r.blockSize) {
 		return fmt.Errorf("%w: %d inodes a group, want 1 to %d", container.ErrFormat, r.InodesPerGroup, 8*r.blockSize)
 	}
@@ -174,7 +174,7 @@ func (r *reader) inodeTable(group uint32) (uint64, error) {
 	if r.descSize >= descSize64 {
 		table |= uint64(le.Uint32(desc[descInodeTableHi:])) << 32
 	}
-	if err := r.inside(table, ceilDiv(uint64(r.InodesPerGroup)*uint64(r.inodeSize), uint64(r.blockSize))); err != nil {
+	if err := r.inside(table, container.DivideUp(uint64(r.InodesPerGroup)*uint64(r.inodeSize), uint64(r.blockSize))); err != nil {
 		return 0, fmt.Errorf("inode table: %w", err)
 	}
 	if r.tables == nil {

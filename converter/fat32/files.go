@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/image"
 )
 
@@ -121,7 +122,7 @@ func (f *files) place(clusterSize int64) (used int64) {
 // clustersOf returns how many clusters a file takes. A directory takes one even
 // when it is empty.
 func clustersOf(f *file, clusterSize int64) int64 {
-	n := divideUp(f.size, clusterSize)
+	n := container.DivideUp(f.size, clusterSize)
 	if f.inode.IsDir() {
 		return max(1, n)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/bits"
 	"sort"
+
+	"github.com/cloudlets/cloudlets/converter/container"
 )
 
 // ErrTooSmall is wrapped when a filesystem is too small for FAT32 or for the
@@ -46,12 +48,12 @@ func layOut(size, clusterSize int64) geometry {
 func (g *geometry) setFAT(sectors int64) {
 	g.fatSectors = sectors
 	alignment := max(g.clusterSize(), dataAlignment) / sectorSize
-	g.reserved = alignUp(minReserved+fatCount*sectors, alignment) - fatCount*sectors
+	g.reserved = container.AlignUp(minReserved+fatCount*sectors, alignment) - fatCount*sectors
 	g.clusters = max(0, g.sectors-g.dataStart()) / g.clusterSectors
 }
 
 func fatSectors(clusters int64) int64 {
-	return divideUp((clusters+firstCluster)*fatEntrySize, sectorSize)
+	return container.DivideUp((clusters+firstCluster)*fatEntrySize, sectorSize)
 }
 
 // sizeFor returns the size in bytes of a filesystem with that many clusters.
@@ -110,6 +112,3 @@ func checkClusterSize(size int) error {
 	}
 	return nil
 }
-
-func divideUp(n, by int64) int64       { return (n + by - 1) / by }
-func alignUp(n, alignment int64) int64 { return divideUp(n, alignment) * alignment }

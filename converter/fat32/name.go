@@ -7,6 +7,8 @@ import (
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/cloudlets/cloudlets/converter/container"
 )
 
 // shortName is a name as a directory entry holds it: base and extension, padded
@@ -37,7 +39,7 @@ type entryName struct {
 
 // entries returns how many directory entries the name takes.
 func (n entryName) entries() int64 {
-	return 1 + divideUp(int64(len(n.long)), longEntryUnits)
+	return 1 + container.DivideUp(int64(len(n.long)), longEntryUnits)
 }
 
 // nameAll gives each of the names of a directory its entry. The same names in

@@ -3,7 +3,8 @@ package gpt
 import (
 	"encoding/hex"
 	"fmt"
-	"slices"
+
+	"github.com/cloudlets/cloudlets/converter/container"
 )
 
 // GUID is a globally unique identifier, in the order of its text form: the
@@ -46,12 +47,7 @@ func (g *GUID) UnmarshalText(text []byte) error {
 func (g GUID) IsZero() bool { return g == GUID{} }
 
 // disk returns the on-disk form.
-func (g GUID) disk() GUID {
-	slices.Reverse(g[0:4])
-	slices.Reverse(g[4:6])
-	slices.Reverse(g[6:8])
-	return g
-}
+func (g GUID) disk() GUID { return container.MixedEndian(g) }
 
 // guidFromDisk reads the on-disk form.
 func guidFromDisk(p []byte) GUID {

@@ -8,6 +8,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/extent"
 )
 
@@ -89,13 +90,13 @@ func (l Layout) place() (spans []Span, size int64, err error) {
 			return nil, 0, fmt.Errorf("partition %d (%s): its %d bytes end past %d: %w",
 				i+1, p.Name, length, int64(math.MaxInt64/2), ErrNoRoom)
 		}
-		span := Span{Offset: alignUp(end, alignment), Length: alignUp(length, alignment)}
+		span := Span{Offset: container.AlignUp(end, alignment), Length: container.AlignUp(length, alignment)}
 		spans = append(spans, span)
 		end = span.End()
 	}
 	need := end + tableBlocks*blockSize
 	if l.Size == 0 {
-		return spans, alignUp(need, alignment), nil
+		return spans, container.AlignUp(need, alignment), nil
 	}
 	if l.Size < need {
 		return nil, 0, fmt.Errorf("%w: the partitions and tables need %d bytes, the disk has %d; make it larger",
@@ -192,5 +193,3 @@ func (p Partition) checkNames() error {
 	}
 	return nil
 }
-
-func alignUp(n, alignment int64) int64 { return (n + alignment - 1) / alignment * alignment }

@@ -9,6 +9,8 @@ import (
 	"io"
 	"slices"
 	"unicode/utf16"
+
+	"github.com/cloudlets/cloudlets/converter/container"
 )
 
 // ErrFormat is wrapped by Read when the bytes are not a disk with a sound GUID
@@ -172,7 +174,7 @@ func (h *foreignHeader) check(blocks int64) error {
 	if h.entrySize > maxTableSize || h.count > maxTableSize/h.entrySize {
 		return fmt.Errorf("%w: %d partition entries of %d bytes, want at most %d bytes together", ErrFormat, h.count, h.entrySize, maxTableSize)
 	}
-	tableEnd := h.entries + (h.count*h.entrySize+blockSize-1)/blockSize
+	tableEnd := h.entries + container.DivideUp(h.count*h.entrySize, blockSize)
 	if h.entries < entriesBlock || h.entries >= blocks || tableEnd > blocks {
 		return fmt.Errorf("%w: the partition entries at block %d lie outside the disk of %d blocks", ErrFormat, h.entries, blocks)
 	}

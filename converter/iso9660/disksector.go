@@ -1,5 +1,7 @@
 package iso9660
 
+import "github.com/cloudlets/cloudlets/converter/container"
+
 // diskSector returns sector 0, for a volume that is written to a disk: boot code,
 // and a partition table with the volume and the EFI system partition. UEFI knows
 // such a table as well as one of GPT, whose copy at the end of the disk would be
@@ -12,7 +14,7 @@ func (v *volume) diskSector() []byte {
 	volumeEnd := v.end * sectorsPerBlock
 	if boot.UEFI != nil {
 		volumeEnd = v.uefi * sectorsPerBlock // partitions must not overlap
-		sectors := divideUp(boot.UEFI.Size(), diskSector)
+		sectors := container.DivideUp(boot.UEFI.Size(), diskSector)
 		copy(p[partitionsAt+partitionSize:], partition(0, partitionUEFI, volumeEnd, sectors))
 	}
 	copy(p[partitionsAt:], partition(partitionActive, partitionVolume, 0, volumeEnd))

@@ -1,5 +1,7 @@
 package iso9660
 
+import "github.com/cloudlets/cloudlets/converter/container"
+
 import "bytes"
 
 // catalog returns the boot catalog (El Torito, section 2): an entry for the
@@ -33,7 +35,7 @@ func validation(platform byte) []byte {
 
 // uefiEntry returns the entry of the EFI system partition.
 func (v *volume) uefiEntry() []byte {
-	sectors := divideUp(v.boot().UEFI.Size(), virtualSector)
+	sectors := container.DivideUp(v.boot().UEFI.Size(), virtualSector)
 	if sectors > maxVirtualSectors {
 		sectors = toTheEndOfTheVolume
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/inventory"
 	"github.com/cloudlets/cloudlets/extent"
 )
@@ -122,7 +123,7 @@ func (h *hierarchy) emitTables(b *extent.Builder) {
 			table = appendPathRecord(table, order, dir)
 		}
 		b.Inline(table)
-		b.ZeroTo(alignUp(b.Size(), blockSize))
+		b.ZeroTo(container.AlignUp(b.Size(), blockSize))
 	}
 }
 
@@ -132,6 +133,6 @@ func (h *hierarchy) emit(b *extent.Builder) {
 		b.Inline(dir.encode())
 		b.ZeroTo(dir.first*blockSize + dir.size)
 		b.Inline(dir.areas.data)
-		b.ZeroTo(alignUp(b.Size(), blockSize))
+		b.ZeroTo(container.AlignUp(b.Size(), blockSize))
 	}
 }

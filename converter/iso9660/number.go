@@ -1,6 +1,10 @@
 package iso9660
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/cloudlets/cloudlets/converter/container"
+)
 
 var (
 	little = binary.LittleEndian
@@ -23,8 +27,5 @@ func appendBoth32(p []byte, n uint32) []byte {
 	return big.AppendUint32(little.AppendUint32(p, n), n)
 }
 
-func divideUp(n, by int64) int64       { return (n + by - 1) / by }
-func alignUp(n, alignment int64) int64 { return divideUp(n, alignment) * alignment }
-
 // blocksOf returns how many blocks so many bytes take.
-func blocksOf(n int64) int64 { return divideUp(n, blockSize) }
+func blocksOf(n int64) int64 { return container.DivideUp(n, blockSize) }

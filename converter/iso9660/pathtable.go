@@ -1,5 +1,7 @@
 package iso9660
 
+import "github.com/cloudlets/cloudlets/converter/container"
+
 import "encoding/binary"
 
 // byteOrder is that of a path table: there is one in each.
@@ -9,7 +11,7 @@ type byteOrder interface {
 }
 
 // pathRecordLength returns the bytes that a directory takes in a path table.
-func pathRecordLength(id []byte) int64 { return alignUp(pathRecordSize+int64(len(id)), 2) }
+func pathRecordLength(id []byte) int64 { return container.AlignUp(pathRecordSize+int64(len(id)), 2) }
 
 // appendPathRecord appends the record of a directory (ECMA-119, 9.4).
 func appendPathRecord(table []byte, order byteOrder, dir *directory) []byte {

@@ -1,5 +1,7 @@
 package iso9660
 
+import "github.com/cloudlets/cloudlets/converter/container"
+
 import "iter"
 
 // record is what a directory record says.
@@ -14,11 +16,11 @@ type record struct {
 
 // recordLength returns the bytes of a record. Both its parts end even.
 func recordLength(id, systemUse []byte) int64 {
-	return alignUp(nameEnd(id)+int64(len(systemUse)), 2)
+	return container.AlignUp(nameEnd(id)+int64(len(systemUse)), 2)
 }
 
 // nameEnd returns where the system use field of a record starts.
-func nameEnd(id []byte) int64 { return alignUp(recordNameAt+int64(len(id)), 2) }
+func nameEnd(id []byte) int64 { return container.AlignUp(recordNameAt+int64(len(id)), 2) }
 
 // systemUseRoom returns how many bytes of system use fields fit a record.
 func systemUseRoom(id []byte) int { return maxRecord - int(nameEnd(id)) }
@@ -99,7 +101,7 @@ func (d *directory) recordsSize() (size int64) {
 		}
 		size += length
 	}
-	return alignUp(size, blockSize)
+	return container.AlignUp(size, blockSize)
 }
 
 // encode returns the blocks of a directory, without the zeros that end the last.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/payload"
 )
 
@@ -117,7 +118,7 @@ func readArchive(source *bufio.Reader, names map[string]bool) error {
 		if err != nil || nameSize < 1 || nameSize > maxNameSize {
 			return fmt.Errorf("%w: a name of %d bytes, expected at most %d", errInitrd, nameSize, maxNameSize)
 		}
-		name := make([]byte, padded(cpioHeader+int64(nameSize))-cpioHeader)
+		name := make([]byte, container.AlignUp(cpioHeader+int64(nameSize), cpioUnit)-cpioHeader)
 		if _, err := io.ReadFull(source, name); err != nil {
 			return fmt.Errorf("%w: it ends within a name: %w", errInitrd, err)
 		}
@@ -125,7 +126,7 @@ func readArchive(source *bufio.Reader, names map[string]bool) error {
 		if path == cpioTrailer {
 			return nil
 		}
-		if _, err := io.CopyN(io.Discard, source, padded(int64(size))); err != nil {
+		if _, err := io.CopyN(io.Discard, source, container.AlignUp(int64(size), cpioUnit)); err != nil {
 			return fmt.Errorf("%w: it ends within %q: %w", errInitrd, path, err)
 		}
 		if len(names) == maxEntries {
@@ -134,5 +135,3 @@ func readArchive(source *bufio.Reader, names map[string]bool) error {
 		names[strings.TrimPrefix(strings.TrimPrefix(path, "."), "/")] = true
 	}
 }
-
-func padded(n int64) int64 { return (n + cpioUnit - 1) / cpioUnit * cpioUnit }

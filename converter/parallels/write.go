@@ -24,7 +24,7 @@ func Write(disk *extent.Map) (*extent.Map, error) {
 		return nil, fmt.Errorf("write Parallels disk of %d bytes: %w; choose qcow2", disk.Size(), ErrTooLarge)
 	}
 	entries := container.DivideUp(disk.Size(), clusterSize)
-	dataAt := container.DivideUp(headerSize+entries*entrySize, clusterSize) * clusterSize
+	dataAt := container.AlignUp(headerSize+entries*entrySize, clusterSize)
 	sectors := container.DivideUp(disk.Size(), sectorSize)
 	var b extent.Builder
 	b.Inline(header{

@@ -26,7 +26,7 @@ func Write(disk *extent.Map) (*extent.Map, error) {
 	h := header{
 		magic:       magic,
 		version:     version,
-		size:        uint64(container.DivideUp(disk.Size(), sectorSize) * sectorSize),
+		size:        uint64(container.AlignUp(disk.Size(), sectorSize)),
 		clusterBits: clusterBits,
 		l2Bits:      l2Bits,
 		crypt:       cryptNone,
@@ -35,7 +35,7 @@ func Write(disk *extent.Map) (*extent.Map, error) {
 	var b extent.Builder
 	b.Inline(h.encode())
 	l1Entries := container.DivideUp(disk.Size(), l2Entries*clusterSize)
-	end := container.DivideUp(headerSize+l1Entries*entrySize, clusterSize) * clusterSize
+	end := container.AlignUp(headerSize+l1Entries*entrySize, clusterSize)
 	tables := container.TwoLevels{Order: binary.BigEndian, Entries: l2Entries, Grain: clusterSize}
 	tables.Append(&b, disk, end)
 	file, err := b.Build()

@@ -136,7 +136,7 @@ func (r *reader) checkExtensions(off int64) error {
 		case extensionEncryption:
 			return fmt.Errorf("%w: it has an encryption header; decrypt it first with qemu-img convert", container.ErrUnsupported)
 		}
-		length = container.DivideUp(length, 8) * 8 // padded
+		length = container.AlignUp(length, 8) // padded
 		if length > int64(len(rest)-extensionHeaderSize) {
 			return fmt.Errorf("%w: header extension %#08x of %d bytes ends outside the first cluster", container.ErrFormat, kind, length)
 		}

@@ -119,7 +119,7 @@ func newLayout(disk *extent.Map, opts Options) (*layout, error) {
 		version:     uint32(version),
 		clusterBits: clusterBits,
 		clusterSize: size,
-		virtualSize: (disk.Size() + sectorSize - 1) / sectorSize * sectorSize,
+		virtualSize: container.AlignUp(disk.Size(), sectorSize),
 	}, nil
 }
 

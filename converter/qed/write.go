@@ -28,7 +28,7 @@ func Write(disk *extent.Map) (*extent.Map, error) {
 		tableSize:   tableSize,
 		headerSize:  1,
 		l1:          clusterSize,
-		size:        uint64(container.DivideUp(disk.Size(), sectorSize) * sectorSize),
+		size:        uint64(container.AlignUp(disk.Size(), sectorSize)),
 	}
 	var b extent.Builder
 	b.Inline(h.encode())

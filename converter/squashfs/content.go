@@ -1,6 +1,7 @@
 package squashfs
 
 import (
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/extent"
 )
 
@@ -27,7 +28,7 @@ func storedRuns(content []extent.Extent, size, blockSize int64) (runs []run) {
 		if e.Kind == extent.Zero {
 			continue
 		}
-		r := run{start / blockSize * blockSize, min(size, ceilDiv(at, blockSize)*blockSize)}
+		r := run{start / blockSize * blockSize, min(size, container.AlignUp(at, blockSize))}
 		if last := len(runs) - 1; last >= 0 && r.start <= runs[last].end {
 			runs[last].end = r.end
 			continue
@@ -67,7 +68,7 @@ func appendStored(b *extent.Builder, content []extent.Extent, runs []run) {
 // storedWords returns the words that describe the blocks of a file of which
 // runs are stored.
 func storedWords(size, blockSize int64, runs []run) []uint32 {
-	words := make([]uint32, 0, ceilDiv(size, blockSize))
+	words := make([]uint32, 0, container.DivideUp(size, blockSize))
 	for at := int64(0); at < size; at += blockSize {
 		var word uint32
 		if len(runs) > 0 && at >= runs[0].start {
@@ -80,5 +81,3 @@ func storedWords(size, blockSize int64, runs []run) []uint32 {
 	}
 	return words
 }
-
-func ceilDiv(n, by int64) int64 { return (n + by - 1) / by }

@@ -92,7 +92,7 @@ func newPlan(ctx context.Context, tree *image.Tree, opts Options) (*plan, error)
 func (p *plan) checkWords() error {
 	var words int64
 	for _, f := range p.list.Contents() {
-		if words += ceilDiv(f.Bytes, int64(p.opts.BlockSize)); words > maxMetadata/wordSize {
+		if words += container.DivideUp(f.Bytes, int64(p.opts.BlockSize)); words > maxMetadata/wordSize {
 			return fmt.Errorf("%s: all files up to here have %d blocks, the limit is %d: %w", f.Path(), words, maxMetadata/wordSize, inventory.ErrTree)
 		}
 	}
@@ -208,7 +208,7 @@ func (p *plan) assemble(super, tables []byte) (*extent.Map, error) {
 	b.Inline(super)
 	b.Slice(contents, superblockSize, contents.Size()-superblockSize)
 	b.Inline(tables)
-	b.ZeroTo(ceilDiv(b.Size(), padTo) * padTo)
+	b.ZeroTo(container.AlignUp(b.Size(), padTo))
 	return b.Build()
 }
 

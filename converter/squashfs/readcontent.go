@@ -22,7 +22,7 @@ const (
 // bytes are in blocks, and appends them to its content.
 func (r *reader) readBlocks(c *cursor, n *image.Inode, start uint64, size int64) error {
 	blockSize := int64(r.blockSize)
-	blocks := ceilDiv(size, blockSize)
+	blocks := container.DivideUp(size, blockSize)
 	if r.words += blocks; blocks > maxBlockWords || r.words > maxReadWords {
 		return fmt.Errorf("%w: the file has %d blocks and all up to it %d, expected at most %d and %d", container.ErrUnsupported, blocks, r.words, maxBlockWords, maxReadWords)
 	}

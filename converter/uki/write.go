@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/extent"
 )
 
@@ -144,10 +145,10 @@ func (w *writer) append(parts []part) (*extent.Map, error) {
 	}
 	page := max(w.stub.memoryUnit, pageSize)
 	var body extent.Builder
-	body.Zero(align(w.fileEnd, w.stub.fileUnit) - w.fileEnd)
+	body.Zero(container.AlignUp(w.fileEnd, w.stub.fileUnit) - w.fileEnd)
 	data := int64(0)
 	for n, p := range parts {
-		address, offset, stored := align(w.memoryEnd, page), w.fileEnd+body.Size(), align(p.content.Size(), w.stub.fileUnit)
+		address, offset, stored := container.AlignUp(w.memoryEnd, page), w.fileEnd+body.Size(), container.AlignUp(p.content.Size(), w.stub.fileUnit)
 		if address+p.memory > maxImage || offset+stored > math.MaxUint32 {
 			return nil, fmt.Errorf("%w: with the section %s of %d bytes it has more than %d", ErrUnsupported, p.name, p.memory, maxImage)
 		}
@@ -179,8 +180,6 @@ func (w *writer) finish(sections int, data int64) {
 	binary.LittleEndian.PutUint16(coff[sectionCount:], uint16(len(w.stub.Sections)+sections))
 	before := int64(binary.LittleEndian.Uint32(optional[initializedData:]))
 	binary.LittleEndian.PutUint32(optional[initializedData:], uint32(before+data))
-	binary.LittleEndian.PutUint32(optional[imageSize:], uint32(align(w.memoryEnd, w.stub.memoryUnit)))
+	binary.LittleEndian.PutUint32(optional[imageSize:], uint32(container.AlignUp(w.memoryEnd, w.stub.memoryUnit)))
 	binary.LittleEndian.PutUint32(optional[checkSum:], 0) // Firmware does not look at it.
 }
-
-func align(n, unit int64) int64 { return (n + unit - 1) / unit * unit }

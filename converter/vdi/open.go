@@ -127,7 +127,7 @@ func (r *reader) readSizes(p []byte) error {
 	if size > maxBlocks*uint64(r.blockSize) {
 		return fmt.Errorf("%w: a disk of %d bytes; at most %d blocks, of %d bytes each, are read", container.ErrUnsupported, size, maxBlocks, r.blockSize)
 	}
-	r.size = container.DivideUp(int64(size), sectorSize) * sectorSize
+	r.size = container.AlignUp(int64(size), sectorSize)
 	r.blocks = container.DivideUp(r.size, r.blockSize)
 	return nil
 }

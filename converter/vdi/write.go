@@ -59,7 +59,7 @@ type layout struct {
 }
 
 func plan(disk *extent.Map, opts Options) *layout {
-	size := container.DivideUp(disk.Size(), sectorSize) * sectorSize
+	size := container.AlignUp(disk.Size(), sectorSize)
 	l := &layout{
 		id:     container.UUID(opts.ID, disk, "VDI"),
 		kind:   typeDynamic,
@@ -68,7 +68,7 @@ func plan(disk *extent.Map, opts Options) *layout {
 		data:   container.Runs(disk, blockSize),
 	}
 	// Aligned, the blocks of a guest are those of its host.
-	l.dataAt = container.DivideUp(headerSize+l.blocks*entrySize, blockSize) * blockSize
+	l.dataAt = container.AlignUp(headerSize+l.blocks*entrySize, blockSize)
 	if opts.Static {
 		l.kind, l.data = typeStatic, nil
 		if l.blocks > 0 {

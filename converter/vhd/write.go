@@ -58,7 +58,7 @@ func write(disk *extent.Map, opts Options) (*extent.Map, error) {
 	if disk.Size() > maxSize || container.DivideUp(disk.Size(), align) > maxSize/align {
 		return nil, fmt.Errorf("%w: at most %d bytes (2040 GiB) fit, use VHDX", ErrTooLarge, int64(maxSize))
 	}
-	size := container.DivideUp(disk.Size(), align) * align
+	size := container.AlignUp(disk.Size(), align)
 	foot := footer{
 		diskType:   typeDynamic,
 		dataOffset: footerSize,
@@ -107,7 +107,7 @@ func writeSparse(disk *extent.Map, foot footer, head header, runs []container.Ru
 	head.entries = container.DivideUp(int64(foot.current), blockSize)
 	head.blockSize = blockSize
 	// The table fills its last sector.
-	entries := container.DivideUp(head.entries, sectorSize/entrySize) * (sectorSize / entrySize)
+	entries := container.AlignUp(head.entries, sectorSize/entrySize)
 
 	var b extent.Builder
 	b.Grow(disk.Len()+int(2*container.Grains(runs)),

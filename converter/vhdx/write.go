@@ -87,7 +87,7 @@ func plan(disk *extent.Map, opts Options) (*layout, error) {
 	}
 	l := &layout{
 		id:        container.UUID(opts.ID, disk, "VHDX"),
-		size:      container.DivideUp(disk.Size(), sectorSize) * sectorSize,
+		size:      container.AlignUp(disk.Size(), sectorSize),
 		blockSize: opts.BlockSize,
 		fixed:     opts.Fixed,
 		parent:    opts.Parent,

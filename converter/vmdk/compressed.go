@@ -26,7 +26,7 @@ func writeCompressed(ctx context.Context, disk *extent.Map, open extent.Opener, 
 		return nil, err
 	}
 	return writeStream(disk, opts, packed.Grains, func(b *extent.Builder, g container.PackedGrain) {
-		b.Source(packed.Blob, g.Offset, container.DivideUp(g.Length, sectorSize)*sectorSize)
+		b.Source(packed.Blob, g.Offset, container.AlignUp(g.Length, sectorSize))
 	})
 }
 

@@ -79,7 +79,7 @@ func (r *reader) readMarkers() error {
 		if err != nil {
 			return fmt.Errorf("marker at %d: %w", off, err)
 		}
-		off += container.DivideUp(n, sectorSize) * sectorSize
+		off += container.AlignUp(n, sectorSize)
 	}
 }
 

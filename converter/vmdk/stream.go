@@ -97,7 +97,7 @@ func newStream(capacity int64, opts Options) *stream {
 func (s *stream) sector() int64 { return s.b.Size() / sectorSize }
 
 // pad fills up the last sector.
-func (s *stream) pad() { s.b.ZeroTo(container.DivideUp(s.b.Size(), sectorSize) * sectorSize) }
+func (s *stream) pad() { s.b.ZeroTo(container.AlignUp(s.b.Size(), sectorSize)) }
 
 // beginGrain notes that a grain of the disk is written next.
 func (s *stream) beginGrain(number int64) {

@@ -96,7 +96,7 @@ func (l *layout) directoryAt() int64 {
 }
 func (l *layout) overhead() int64 {
 	end := l.directoryAt() + l.directorySectors() + l.tables*tableSectors
-	return container.DivideUp(end, grainSectors) * grainSectors
+	return container.AlignUp(end, grainSectors)
 }
 
 func (l *layout) header() header {
