@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
 )
@@ -27,7 +28,7 @@ func (r *Repository) OpenImage(ctx context.Context, o OpenOptions) (*Image, erro
 	if _, ok := m.Kind(); ok && o.Content {
 		return r.openContent(ctx, m)
 	}
-	if !isImageConfig(m.Config.MediaType) || m.ArtifactType != "" {
+	if !isImageConfig(m.Config.MediaType) || m.ArtifactType != "" && m.ArtifactType != api.ArtifactBootKit {
 		return nil, fmt.Errorf("%s is not an image with a root filesystem, but an artifact of the type %q", r.Reference, cmp.Or(m.ArtifactType, m.Config.MediaType))
 	}
 	config, err := r.ImageConfig(ctx, m)

@@ -118,7 +118,7 @@ func resolveBootkit(cmd *cobra.Command, g *globals, repo *client.Repository, ref
 func newRender(g *globals) *cobra.Command {
 	var flags renderFlags
 	local := here{renderFlags: &flags}
-	var noWait, forced bool
+	var noWait, forced, verify bool
 	var names []string
 	for _, f := range converter.Formats() {
 		names = append(names, f.Name)
@@ -151,12 +151,19 @@ rendered on this machine, and so is one in a registry that does not render, or w
 --here. The bytes are the same. Nothing is stored but what -o names, so that a
 configuration may hold secrets, and --manifest and --env are possible.
 
+With --verify a derived artifact, or each one of an image, is rendered again on this
+machine from what it says of itself, and compared. The exit code is 1 where a file
+differs. A boot kit is looked for in the same repository, or in that of --bootkit.
+
 ` + imageHelp,
 		Example: `  cloudlets render localhost:5000/golden/debian:12 --format qcow2 -o debian.qcow2
   cloudlets render localhost:5000/golden/debian:12 --format raw --size 20G
   cloudlets render disk.vmdk --type disk --format vhdx -o disk.vhdx`,
 		Args: exactly("IMAGE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if verify {
+				return verifyRender(g, cmd, args[0], flags.bootkit)
+			}
 			if forced || isHere(args[0]) {
 				return local.run(g, cmd, args[0])
 			}
@@ -176,6 +183,7 @@ configuration may hold secrets, and --manifest and --env are possible.
 	cmd.Flags().StringVarP(&local.output, "output", "o", "", "file to write the output to, or - for the standard output; a directory for several files")
 	local.setup.registerWithoutConfig(cmd)
 	cmd.Flags().BoolVar(&forced, "here", false, "render on this machine, whatever the registry can do")
+	cmd.Flags().BoolVar(&verify, "verify", false, "render a derived artifact again on this machine, or all of an image, and compare")
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "print where the output can be read and do not wait for its digest")
 	return cmd
 }

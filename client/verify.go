@@ -1,0 +1,199 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/registry"
+
+	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/converter"
+	"github.com/cloudlets/cloudlets/converter/container"
+	"github.com/cloudlets/cloudlets/extent"
+)
+
+// ErrNotDerived is wrapped by errors about what was not rendered from an image.
+var ErrNotDerived = errors.New("it is no derived artifact, and no image of which there are any")
+
+// Verification says what became of rendering a derived artifact again.
+type Verification struct {
+	Artifact  digest.Digest  `json:"artifact"`
+	Image     digest.Digest  `json:"image"`
+	Format    string         `json:"format"`
+	Converter int            `json:"converter"` // version of the converter that made it
+	Files     []VerifiedFile `json:"files"`
+}
+
+// VerifiedFile is a file of a derived artifact.
+type VerifiedFile struct {
+	Name     string        `json:"name"`
+	Digest   digest.Digest `json:"digest"`
+	Rendered digest.Digest `json:"rendered"` // what it should be
+}
+
+// OtherConverter reports whether another version of the converter has made the
+// artifact. Its outputs may differ from those of this one.
+func (v Verification) OtherConverter() bool { return v.Converter != converter.Version }
+
+// Differs returns the files that are not what they should be.
+func (v Verification) Differs() []VerifiedFile {
+	var list []VerifiedFile
+	for _, f := range v.Files {
+		if f.Digest != f.Rendered {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// Verify renders again, here, the derived artifact that the repository's
+// reference names, or all of an image, and compares. Images and, unless kits is
+// given, boot kits are looked for in the same repository.
+func (r *Repository) Verify(ctx context.Context, kits *Repository) ([]Verification, error) {
+	m, err := r.Manifest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if kits == nil {
+		kits = r
+	}
+	derived := []*Manifest{m}
+	if m.Annotations[api.AnnotationParameters] == "" {
+		if derived, err = r.derived(ctx, m); err != nil {
+			return nil, err
+		}
+	}
+	if len(derived) == 0 {
+		return nil, fmt.Errorf("%s: %w", r.Reference, ErrNotDerived)
+	}
+	var list []Verification
+	for _, m := range derived {
+		v, err := r.verify(ctx, m, kits)
+		if err != nil {
+			return nil, fmt.Errorf("verify %s: %w", m.Descriptor.Digest, err)
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+// derived returns the artifacts that were derived from an image.
+func (r *Repository) derived(ctx context.Context, m *Manifest) ([]*Manifest, error) {
+	m, err := r.Platform(ctx, m, "")
+	if err != nil {
+		return nil, err
+	}
+	referrers, err := registry.Referrers(ctx, r.Repository, m.Descriptor, "")
+	if err != nil {
+		return nil, fmt.Errorf("list what refers to %s: %w", m.Descriptor.Digest, err)
+	}
+	var list []*Manifest
+	for _, d := range referrers {
+		if _, _, ok := api.ParseArtifactKind(d.ArtifactType); !ok {
+			continue
+		}
+		derived, err := r.at(d.Digest.String()).Manifest(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if derived.Annotations[api.AnnotationParameters] != "" {
+			list = append(list, derived)
+		}
+	}
+	return list, nil
+}
+
+// verify renders one derived artifact again.
+func (r *Repository) verify(ctx context.Context, m *Manifest, kits *Repository) (v Verification, err error) {
+	d, err := converter.ParseDerivation(m.Annotations[api.AnnotationParameters])
+	if err != nil {
+		return v, err
+	}
+	layers, subject, err := r.filesOf(ctx, m)
+	if err != nil {
+		return v, err
+	}
+	v = Verification{Artifact: m.Descriptor.Digest, Image: d.Image, Format: d.Format, Converter: d.Converter}
+	i, err := r.at(d.Image.String()).OpenImage(ctx, OpenOptions{Whole: true, Content: true})
+	if err != nil {
+		return v, err
+	}
+	defer func() { err = errors.Join(err, i.Close()) }()
+	if subject == nil || subject.Digest != i.Manifest.Descriptor.Digest {
+		return v, fmt.Errorf("its subject is not the image %s that its parameters name", i.Manifest.Descriptor.Digest)
+	}
+	rendered, err := i.renderAgain(ctx, d, kits, func(r Rendered) error { return v.compare(ctx, layers, r) })
+	if err != nil {
+		return v, err
+	}
+	if len(rendered.Files) != len(layers) {
+		return v, fmt.Errorf("it has %d files, expected %d", len(layers), len(rendered.Files))
+	}
+	return v, nil
+}
+
+// filesOf returns the files of a derived artifact, which may be an index of
+// several, and its subject.
+func (r *Repository) filesOf(ctx context.Context, m *Manifest) (layers []ocispec.Descriptor, subject *ocispec.Descriptor, err error) {
+	if !m.isIndex() {
+		return m.Layers, m.Subject, nil
+	}
+	var index ocispec.Index
+	if err := json.Unmarshal(m.Raw, &index); err != nil {
+		return nil, nil, fmt.Errorf("index %s: %w", m.Descriptor.Digest, err)
+	}
+	for _, d := range index.Manifests {
+		child, err := r.at(d.Digest.String()).Manifest(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		layers = append(layers, child.Layers...)
+	}
+	return layers, index.Subject, nil
+}
+
+// renderAgain renders the image as a derivation says, and has the output used
+// while it can be read.
+func (i *Image) renderAgain(ctx context.Context, d converter.Derivation, kits *Repository, use func(Rendered) error) (rendered Rendered, err error) {
+	manifest, err := i.CloudletManifest(ctx)
+	if err != nil {
+		return rendered, err
+	}
+	l := Local{
+		Setup:      Setup{Manifest: manifest, Config: d.Config},
+		Parameters: d.Parameters(), Volatile: d.Volatile, Spool: &container.Files{},
+	}
+	defer func() { err = errors.Join(err, l.Spool.Close()) }()
+	if d.Bootkit != "" {
+		if l.Kit, err = kits.at(d.Bootkit.String()).OpenImage(ctx, OpenOptions{Whole: true}); err != nil {
+			return rendered, fmt.Errorf("boot kit: %w", err)
+		}
+		defer func() { err = errors.Join(err, l.Kit.Close()) }()
+	}
+	if rendered, err = i.RenderHere(ctx, l); err != nil {
+		return rendered, err
+	}
+	return rendered, use(rendered)
+}
+
+// compare adds the files of an output, with what they are in an artifact.
+func (v *Verification) compare(ctx context.Context, layers []ocispec.Descriptor, rendered Rendered) error {
+	for n, f := range rendered.Files {
+		hash := digest.Canonical.Digester()
+		reader := extent.NewReader(ctx, f.Map, rendered.Open)
+		_, err := reader.WriteTo(hash.Hash())
+		if err := errors.Join(err, reader.Close()); err != nil {
+			return fmt.Errorf("render %s: %w", f.Name, err)
+		}
+		file := VerifiedFile{Name: f.Name, Rendered: hash.Digest()}
+		if n < len(layers) {
+			file.Digest = layers[n].Digest
+		}
+		v.Files = append(v.Files, file)
+	}
+	return nil
+}
