@@ -17,7 +17,7 @@ import (
 
 // Version is part of every derivation key. It changes whenever the same
 // parameters would give other bytes than before.
-const Version = 3
+const Version = 4
 
 // Types of outputs: what is in the container.
 const (
