@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"testing"
+
+	"github.com/cloudlets/cloudlets/converter/convertertest"
 )
 
 func TestLayoutIsTheDisk(t *testing.T) {
@@ -23,18 +25,13 @@ func TestLayoutIsTheDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := disk.NewReader(t.Context(), "sha256:file", memory{bytes.NewReader(file)})
+	r := disk.NewReader(t.Context(), "sha256:file", convertertest.Blob(file))
 	defer func() { _ = r.Close() }()
 	got := make([]byte, disk.Map.Size())
 	if err := ReadFull(r, got, 0); err != nil || string(got) != "AAAAbbbb\x00\x00\x00\x00DDDD\x00\x00\x00\x00C" {
 		t.Errorf("%q, %v", got, err)
 	}
 }
-
-// memory is a blob in memory.
-type memory struct{ *bytes.Reader }
-
-func (memory) Close() error { return nil }
 
 func TestLayoutRefusesWhatCannotBe(t *testing.T) {
 	tests := []struct {

@@ -29,8 +29,11 @@ func (b Blobs) OpenBlob(_ context.Context, d extent.Digest) (extent.Blob, error)
 	if !ok {
 		return nil, fmt.Errorf("the test holds no blob %s", d)
 	}
-	return memoryBlob{bytes.NewReader(content)}, nil
+	return Blob(content), nil
 }
+
+// Blob returns content as a blob.
+func Blob(content []byte) extent.Blob { return memoryBlob{bytes.NewReader(content)} }
 
 type memoryBlob struct{ *bytes.Reader }
 

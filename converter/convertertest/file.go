@@ -57,3 +57,15 @@ func Bytes(t TB, m *extent.Map, open extent.Opener) []byte {
 	}
 	return p
 }
+
+// Build returns the map that f builds.
+func Build(t TB, f func(b *extent.Builder)) *extent.Map {
+	t.Helper()
+	var b extent.Builder
+	f(&b)
+	m, err := b.Build()
+	if err != nil {
+		t.Fatalf("build a map: %v", err)
+	}
+	return m
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/convertertest"
+	"github.com/cloudlets/cloudlets/converter/formattest"
 	"github.com/cloudlets/cloudlets/extent"
 )
 
@@ -72,17 +73,7 @@ func TestSectorsOfHolesAreNotAllocated(t *testing.T) {
 }
 
 func TestWriteRefusesALargerDisk(t *testing.T) {
-	for size, ok := range map[int64]bool{maxDisk: true, maxDisk + 1: false} {
-		var b extent.Builder
-		b.Zero(size)
-		disk, err := b.Build()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Write(disk); (err == nil) != ok || err != nil && !errors.Is(err, ErrTooLarge) {
-			t.Errorf("a disk of %d bytes: %v", size, err)
-		}
-	}
+	formattest.Format{Write: Write}.CheckLargest(t, maxDisk, ErrTooLarge)
 }
 
 func TestOpenSaysWhatToDo(t *testing.T) {

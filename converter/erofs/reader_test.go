@@ -2,11 +2,9 @@ package erofs
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,19 +15,12 @@ import (
 
 	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/convertertest"
-	"github.com/cloudlets/cloudlets/extent"
+	"github.com/cloudlets/cloudlets/converter/formattest"
 	"github.com/cloudlets/cloudlets/image"
 )
 
-const sourceName = extent.Digest("sha256:the-file")
-
-// memory is a blob in memory.
-type memory struct{ *bytes.Reader }
-
-func (memory) Close() error { return nil }
-
 func openBytes(data []byte) (*container.Filesystem, error) {
-	return Open(bytes.NewReader(data), int64(len(data)), sourceName)
+	return Open(bytes.NewReader(data), int64(len(data)), formattest.Source)
 }
 
 // mustOpen opens an image and returns the listing of its files.
@@ -39,7 +30,7 @@ func mustOpen(t convertertest.TB, data []byte) []string {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	return convertertest.ListTree(t, fs.Tree, fs.Blobs(sourceName, memory{bytes.NewReader(data)}))
+	return convertertest.ListTree(t, fs.Tree, fs.Blobs(formattest.Source, convertertest.Blob(data)))
 }
 
 func TestWhatIsPlannedIsRead(t *testing.T) {
@@ -113,25 +104,6 @@ func TestWhatIsElsewhereOrCompressedIsRefused(t *testing.T) {
 	}
 }
 
-// readAll reads the start of every file.
-func readAll(fs *container.Filesystem, data []byte) error {
-	blobs := fs.Blobs(sourceName, memory{bytes.NewReader(data)})
-	var errs []error
-	for _, n := range fs.Tree.Walk() {
-		m, err := n.Map()
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		r := extent.NewReader(context.Background(), m, blobs)
-		if _, err := r.ReadAt(make([]byte, min(m.Size(), 16<<10)), 0); err != nil && !errors.Is(err, io.EOF) {
-			errs = append(errs, err)
-		}
-		errs = append(errs, r.Close())
-	}
-	return errors.Join(errs...)
-}
-
 // small is an image with files of all kinds.
 func small(t testing.TB) []byte {
 	t.Helper()
@@ -164,7 +136,7 @@ func mustBeSound(t testing.TB, what string, data []byte) {
 	t.Helper()
 	fs, err := openBytes(data)
 	if err == nil {
-		if err := readAll(fs, data); err != nil {
+		if err := formattest.ReadFiles(fs, data); err != nil {
 			t.Fatalf("%s: it opens, but cannot be read: %v", what, err)
 		}
 		return

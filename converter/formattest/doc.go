@@ -6,5 +6,6 @@
 // alone; a format's own tests add what is particular to it.
 //
 // [Inspect] is how OpenStack looks at files before it lets them in; the contract
-// asks it about all that is written.
+// asks it about all that is written. [ReadFiles] reads what readers of filesystems
+// return.
 package formattest

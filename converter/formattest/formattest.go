@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -70,15 +69,7 @@ func (f Format) writes() bool { return f.Write != nil || f.WriteWith != nil }
 func (f Format) disks(t testing.TB) (map[string]*extent.Map, convertertest.Blobs) {
 	blobs := convertertest.Blobs{}
 	source := blobs.Add(bytes.Repeat([]byte("content "), 1<<19)) // 4 MiB
-	build := func(f func(b *extent.Builder)) *extent.Map {
-		var b extent.Builder
-		f(&b)
-		m, err := b.Build()
-		if err != nil {
-			t.Fatalf("build a map: %v", err)
-		}
-		return m
-	}
+	build := func(f func(b *extent.Builder)) *extent.Map { return convertertest.Build(t, f) }
 	hole := 8 * gib
 	if f.NoHoles {
 		hole = 64 * mib
@@ -309,75 +300,11 @@ func (f Format) OpenBytes(t convertertest.TB, file []byte) []byte {
 // content reads the disk of a file.
 func content(t convertertest.TB, disk *container.Disk, file []byte) ([]byte, error) {
 	t.Helper()
-	r := disk.NewReader(context.Background(), Source, memory{bytes.NewReader(file)})
+	r := disk.NewReader(context.Background(), Source, convertertest.Blob(file))
 	defer func() { _ = r.Close() }()
 	p := make([]byte, r.Size())
 	if err := container.ReadFull(r, p, 0); err != nil {
 		return nil, err
 	}
 	return p, nil
-}
-
-// memory is a blob in memory.
-type memory struct{ *bytes.Reader }
-
-func (memory) Close() error { return nil }
-
-// Fuzz has Open read mutations of files: it must give an error of one of the two
-// kinds, or a disk whose extents lie within the file and can be read or give
-// errors. It starts from seeds, or from what Write writes if none are given;
-// small ones are found out more about.
-func (f Format) Fuzz(fz *testing.F, seeds ...[]byte) {
-	for _, seed := range seeds {
-		fz.Add(seed)
-	}
-	if f.writes() && len(seeds) == 0 {
-		all, blobs := f.disks(fz)
-		for _, name := range []string{"zeros", "one sector", "a partial grain"} {
-			fz.Add(convertertest.Bytes(fz, f.write(fz, all[name], blobs), blobs))
-		}
-	}
-	fz.Fuzz(f.OpenHostile)
-}
-
-// OpenHostile is what [Format.Fuzz] does with one file.
-func (f Format) OpenHostile(t *testing.T, file []byte) {
-	disk, err := f.Open(bytes.NewReader(file), int64(len(file)), Source)
-	if err != nil {
-		if !errors.Is(err, container.ErrFormat) && !errors.Is(err, container.ErrUnsupported) {
-			t.Fatalf("an error of neither kind: %v", err)
-		}
-		return
-	}
-	f.checkExtents(t, disk, int64(len(file)))
-	readSome(disk, file)
-}
-
-// checkExtents checks that a disk refers to nothing outside its file.
-func (f Format) checkExtents(t *testing.T, disk *container.Disk, size int64) {
-	for off, e := range disk.Map.All() {
-		switch {
-		case e.Kind != extent.Source:
-		case e.Digest == container.Unpacked(Source):
-			size := disk.Units.Size()
-			if e.Offset+e.Length > size {
-				t.Fatalf("extent at %d ends at %d of %d bytes of units", off, e.Offset+e.Length, size)
-			}
-		case e.Digest != Source:
-			t.Fatalf("extent at %d names %s, which nobody gave", off, e.Digest)
-		case e.Offset+e.Length > size:
-			t.Fatalf("extent at %d ends at %d of a file of %d bytes", off, e.Offset+e.Length, size)
-		}
-	}
-}
-
-// readSome reads the disk at its start, in its middle and at its end: it may be
-// far larger than its file.
-func readSome(disk *container.Disk, file []byte) {
-	r := disk.NewReader(context.Background(), Source, memory{bytes.NewReader(file)})
-	defer func() { _ = r.Close() }()
-	p := make([]byte, min(r.Size(), 1<<20))
-	for _, off := range []int64{0, r.Size() / 2, r.Size() - int64(len(p))} {
-		_, _ = r.ReadAt(p, off)
-	}
 }

@@ -22,17 +22,6 @@ const mib, gib = int64(1) << 20, int64(1) << 30
 // id returns a GUID that differs for each n.
 func id(n int) GUID { return GUID{0: 0xc0, 1: byte(n >> 8), 2: byte(n), 6: 0x40, 8: 0x80, 15: 0x01} }
 
-func build(t convertertest.TB, f func(b *extent.Builder)) *extent.Map {
-	t.Helper()
-	var b extent.Builder
-	f(&b)
-	m, err := b.Build()
-	if err != nil {
-		t.Fatalf("build a map: %v", err)
-	}
-	return m
-}
-
 func planFile(t convertertest.TB, l Layout, blobs convertertest.Blobs, path string) *extent.Map {
 	t.Helper()
 	disk, err := Plan(l)
@@ -60,11 +49,11 @@ func hybrid(t convertertest.TB, blobs convertertest.Blobs) Layout {
 		BootCode: bytes.Repeat([]byte{0x90}, maxBootCode),
 		Partitions: []Partition{
 			{Type: TypeBIOSBoot, ID: id(1), Name: "bios", Size: mib,
-				Map: build(t, func(b *extent.Builder) { b.Source(core, 0, 144_000) })},
+				Map: convertertest.Build(t, func(b *extent.Builder) { b.Source(core, 0, 144_000) })},
 			{Type: TypeESP, ID: id(2), Name: "esp", Attributes: AttributeRequired,
-				Map: build(t, func(b *extent.Builder) { b.Inline([]byte("fat")); b.Zero(64*mib - 3) })},
+				Map: convertertest.Build(t, func(b *extent.Builder) { b.Inline([]byte("fat")); b.Zero(64*mib - 3) })},
 			{Type: TypeLinuxRootX8664, ID: id(3), Name: "root ☁ 𝄞", Attributes: AttributeGrowFileSystem, Fill: true,
-				Map: build(t, func(b *extent.Builder) { b.Zero(3 * mib); b.Inline([]byte("ext4")); b.Zero(12345) })},
+				Map: convertertest.Build(t, func(b *extent.Builder) { b.Zero(3 * mib); b.Inline([]byte("ext4")); b.Zero(12345) })},
 		},
 	}
 }
@@ -280,7 +269,9 @@ func TestPlanRefuses(t *testing.T) {
 		{"negative size", func(l *Layout) { l.Partitions[0].Size = -1 }, "positive"},
 		{"huge sizes", func(l *Layout) { l.Partitions[0].Size, l.Partitions[1].Size = 1<<62-mib*2, 1<<62 }, "partition 2"},
 		{"fill before the last", func(l *Layout) { l.Partitions[0].Fill = true }, "only the last"},
-		{"content over size", func(l *Layout) { l.Partitions[0].Map = build(t, func(b *extent.Builder) { b.Zero(mib + 1) }) }, "larger than its size"},
+		{"content over size", func(l *Layout) {
+			l.Partitions[0].Map = convertertest.Build(t, func(b *extent.Builder) { b.Zero(mib + 1) })
+		}, "larger than its size"},
 		{"no partitions", func(l *Layout) { l.Partitions = nil }, "no partitions"},
 		{"129 partitions", func(l *Layout) { l.Partitions = make([]Partition, 129) }, "at most 128"},
 	}

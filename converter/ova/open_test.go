@@ -18,17 +18,12 @@ import (
 
 const source = extent.Digest("sha256:the-package")
 
-// blob is a file in memory.
-type blob struct{ *bytes.Reader }
-
-func (blob) Close() error { return nil }
-
 func openBytes(p []byte) (*Package, error) { return Open(bytes.NewReader(p), int64(len(p)), source) }
 
 // readDisk returns the content of a disk in a package.
 func readDisk(t testing.TB, d PackedDisk, file []byte) []byte {
 	t.Helper()
-	r := d.NewReader(context.Background(), source, blob{bytes.NewReader(file)})
+	r := d.NewReader(context.Background(), source, convertertest.Blob(file))
 	defer func() { _ = r.Close() }()
 	p := make([]byte, r.Size())
 	if err := container.ReadFull(r, p, 0); err != nil {
@@ -40,7 +35,7 @@ func readDisk(t testing.TB, d PackedDisk, file []byte) []byte {
 func TestOpenReadsWhatWriteWrites(t *testing.T) {
 	blobs := convertertest.Blobs{}
 	first := pair(t, blobs)[0]
-	second := build(t, func(b *extent.Builder) { b.Zero(100_000); b.Inline([]byte("end")); b.ZeroTo(1 << 20) })
+	second := convertertest.Build(t, func(b *extent.Builder) { b.Zero(100_000); b.Inline([]byte("end")); b.ZeroTo(1 << 20) })
 	disks := []*extent.Map{first, second}
 	file := convertertest.Bytes(t, packed(t, Machine{Name: "web"}, disks, blobs), blobs)
 	p, err := openBytes(file)
@@ -62,7 +57,7 @@ func TestOpenReadsWhatWriteWrites(t *testing.T) {
 
 // Sparse disks are not compressed: their maps name the package itself.
 func TestOpenReadsPackagesOfTar(t *testing.T) {
-	disk := build(t, func(b *extent.Builder) { b.Zero(1 << 20); b.Inline([]byte("content")); b.ZeroTo(3 << 20) })
+	disk := convertertest.Build(t, func(b *extent.Builder) { b.Zero(1 << 20); b.Inline([]byte("content")); b.ZeroTo(3 << 20) })
 	sparse, err := vmdk.Write(disk, vmdk.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +130,7 @@ func pack(t testing.TB, entries ...entry) []byte {
 // diskFile returns a small VMDK file.
 func diskFile(t testing.TB) string {
 	t.Helper()
-	disk := build(t, func(b *extent.Builder) { b.Inline([]byte("boot")); b.ZeroTo(64 << 10) })
+	disk := convertertest.Build(t, func(b *extent.Builder) { b.Inline([]byte("boot")); b.ZeroTo(64 << 10) })
 	file, err := vmdk.WriteStored(t.Context(), disk, nil, vmdk.Options{})
 	if err != nil {
 		t.Fatal(err)

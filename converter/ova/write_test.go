@@ -13,24 +13,13 @@ import (
 	"github.com/cloudlets/cloudlets/extent"
 )
 
-func build(t convertertest.TB, f func(b *extent.Builder)) *extent.Map {
-	t.Helper()
-	var b extent.Builder
-	f(&b)
-	m, err := b.Build()
-	if err != nil {
-		t.Fatalf("build a map: %v", err)
-	}
-	return m
-}
-
 // pair returns two disks.
 func pair(t convertertest.TB, blobs convertertest.Blobs) []*extent.Map {
 	t.Helper()
 	source := blobs.Add(bytes.Repeat([]byte("content "), 1<<14))
 	return []*extent.Map{
-		build(t, func(b *extent.Builder) { b.Source(source, 0, 128<<10); b.ZeroTo(10 << 20) }),
-		build(t, func(b *extent.Builder) { b.ZeroTo(5 << 30); b.Source(source, 77, 5120) }),
+		convertertest.Build(t, func(b *extent.Builder) { b.Source(source, 0, 128<<10); b.ZeroTo(10 << 20) }),
+		convertertest.Build(t, func(b *extent.Builder) { b.ZeroTo(5 << 30); b.Source(source, 77, 5120) }),
 	}
 }
 
@@ -149,7 +138,7 @@ func TestDisksLeaveOutTheControllersAddress(t *testing.T) {
 }
 
 func TestWriteSaysWhatAMachineCannotBe(t *testing.T) {
-	disk := Disk{File: build(t, func(b *extent.Builder) { b.Zero(512) })}
+	disk := Disk{File: convertertest.Build(t, func(b *extent.Builder) { b.Zero(512) })}
 	tests := []struct {
 		name    string
 		machine Machine
@@ -184,7 +173,7 @@ func TestFilesBeyondUstarAreOpenedByTar(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "tar")
-	content := build(t, func(b *extent.Builder) { b.Inline(header); b.Zero(100<<30 + 2*blockSize) })
+	content := convertertest.Build(t, func(b *extent.Builder) { b.Inline(header); b.Zero(100<<30 + 2*blockSize) })
 	convertertest.WriteFile(t, content, nil, path)
 	if out := convertertest.Run(t, "tar", "-tvf", path); !strings.Contains(out, "107374182400") {
 		t.Errorf("tar lists %q", out)

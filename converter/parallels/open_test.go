@@ -12,7 +12,6 @@ import (
 	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/convertertest"
 	"github.com/cloudlets/cloudlets/converter/formattest"
-	"github.com/cloudlets/cloudlets/extent"
 )
 
 func FuzzOpen(f *testing.F) {
@@ -60,12 +59,8 @@ func TestOpenReadsBothMagics(t *testing.T) {
 
 func TestOpenRefusesUnsoundFiles(t *testing.T) {
 	const table = headerSize
-	put32 := func(off int, v uint32) func([]byte) {
-		return func(p []byte) { binary.LittleEndian.PutUint32(p[off:], v) }
-	}
-	put64 := func(off int, v uint64) func([]byte) {
-		return func(p []byte) { binary.LittleEndian.PutUint64(p[off:], v) }
-	}
+	patch := formattest.Patch{Order: binary.LittleEndian}
+	put32, put64 := patch.Uint32, patch.Uint64
 	tests := []struct {
 		name   string
 		change func([]byte)
@@ -98,10 +93,7 @@ func TestOpenRefusesUnsoundFiles(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			file := slices.Clone(sample(magicClusters))
 			test.change(file)
-			_, err := Open(bytes.NewReader(file), int64(len(file)), formattest.Source)
-			if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
-				t.Errorf("error %v, want %v", err, test.want)
-			}
+			format.CheckOpen(t, file, test.want)
 		})
 	}
 }
@@ -114,16 +106,4 @@ func TestOpenRefusesDataInTheTable(t *testing.T) {
 	}
 }
 
-func TestWriteRefusesALargerDisk(t *testing.T) {
-	for size, ok := range map[int64]bool{maxDisk: true, maxDisk + 1: false} {
-		var b extent.Builder
-		b.Zero(size)
-		disk, err := b.Build()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Write(disk); (err == nil) != ok || err != nil && !errors.Is(err, ErrTooLarge) {
-			t.Errorf("a disk of %d bytes: %v", size, err)
-		}
-	}
-}
+func TestWriteRefusesALargerDisk(t *testing.T) { format.CheckLargest(t, maxDisk, ErrTooLarge) }

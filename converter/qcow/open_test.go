@@ -14,7 +14,6 @@ import (
 	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/convertertest"
 	"github.com/cloudlets/cloudlets/converter/formattest"
-	"github.com/cloudlets/cloudlets/extent"
 )
 
 func FuzzOpen(f *testing.F) {
@@ -79,8 +78,8 @@ func TestOpenReadsWhatQEMUCompresses(t *testing.T) {
 
 func TestOpenRefusesUnsoundFiles(t *testing.T) {
 	const l1, l2, data, packed = 48, 512, 1024, 1536
-	put32 := func(off int, v uint32) func([]byte) { return func(p []byte) { binary.BigEndian.PutUint32(p[off:], v) } }
-	put64 := func(off int, v uint64) func([]byte) { return func(p []byte) { binary.BigEndian.PutUint64(p[off:], v) } }
+	patch := formattest.Patch{Order: binary.BigEndian}
+	put32, put64 := patch.Uint32, patch.Uint64
 	tests := []struct {
 		name   string
 		change func([]byte)
@@ -114,10 +113,7 @@ func TestOpenRefusesUnsoundFiles(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			file := slices.Clone(sample(t))
 			test.change(file)
-			_, err := Open(bytes.NewReader(file), int64(len(file)), formattest.Source)
-			if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
-				t.Errorf("error %v, want %v", err, test.want)
-			}
+			format.CheckOpen(t, file, test.want)
 		})
 	}
 }
@@ -136,16 +132,4 @@ func TestOpenRefusesWhatQEMUEncrypts(t *testing.T) {
 	}
 }
 
-func TestWriteRefusesALargerDisk(t *testing.T) {
-	for size, ok := range map[int64]bool{maxDisk: true, maxDisk + 1: false} {
-		var b extent.Builder
-		b.Zero(size)
-		disk, err := b.Build()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Write(disk); (err == nil) != ok || err != nil && !errors.Is(err, ErrTooLarge) {
-			t.Errorf("a disk of %d bytes: %v", size, err)
-		}
-	}
-}
+func TestWriteRefusesALargerDisk(t *testing.T) { format.CheckLargest(t, maxDisk, ErrTooLarge) }

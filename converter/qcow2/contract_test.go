@@ -59,7 +59,7 @@ func TestCompressedFilesKeepTheContract(t *testing.T) {
 
 func TestCompressedFilesAreShort(t *testing.T) {
 	blobs := convertertest.Blobs{}
-	disk := build(t, func(b *extent.Builder) {
+	disk := convertertest.Build(t, func(b *extent.Builder) {
 		b.Source(blobs.Add(bytes.Repeat([]byte("content "), 1<<17)), 0, mib)
 		b.Inline(make([]byte, mib)) // zeros that no extent shows
 	})
@@ -79,7 +79,7 @@ func TestCompressedFilesAreShort(t *testing.T) {
 }
 
 func TestVersion2KnowsNoZstd(t *testing.T) {
-	disk := build(t, func(b *extent.Builder) { b.Zero(mib) })
+	disk := convertertest.Build(t, func(b *extent.Builder) { b.Zero(mib) })
 	if _, err := WriteCompressed(t.Context(), disk, nil, nil, Zstd, Options{Version: 2}); err == nil {
 		t.Error("a version 2 file was compressed with zstd")
 	}

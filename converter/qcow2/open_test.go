@@ -15,6 +15,7 @@ import (
 
 	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/convertertest"
+	"github.com/cloudlets/cloudlets/converter/formattest"
 	"github.com/cloudlets/cloudlets/extent"
 )
 
@@ -39,7 +40,7 @@ func readFile(t testing.TB, path string) []byte {
 func rawDisk(t convertertest.TB, path string) {
 	blobs := convertertest.Blobs{}
 	disk := pieces(t, blobs.Add(bytes.Repeat([]byte("content "), 1<<15)), 60)
-	disk = build(t, func(b *extent.Builder) {
+	disk = convertertest.Build(t, func(b *extent.Builder) {
 		b.Map(disk)
 		b.Zero(20 * mib)
 		b.Inline(append(make([]byte, 100_000), "end"...))
@@ -152,7 +153,7 @@ func TestOpenRefusesQEMUFeaturesByName(t *testing.T) {
 // sample returns a small sound file: the header, the refcount table at cluster
 // 1, its block at 2, L1 at 3, an L2 table at 4 and two data clusters.
 func sample(t convertertest.TB) []byte {
-	disk := build(t, func(b *extent.Builder) {
+	disk := convertertest.Build(t, func(b *extent.Builder) {
 		b.Inline(bytes.Repeat([]byte("a"), 512))
 		b.Zero(512)
 		b.Inline(bytes.Repeat([]byte("b"), 512))
@@ -163,8 +164,8 @@ func sample(t convertertest.TB) []byte {
 
 func TestOpenRefusesUnsoundFiles(t *testing.T) {
 	const cluster, l1, l2, data = 512, 3 * 512, 4 * 512, 5 * 512
-	put32 := func(off int, v uint32) func([]byte) { return func(p []byte) { binary.BigEndian.PutUint32(p[off:], v) } }
-	put64 := func(off int, v uint64) func([]byte) { return func(p []byte) { binary.BigEndian.PutUint64(p[off:], v) } }
+	patch := formattest.Patch{Order: binary.BigEndian}
+	put32, put64 := patch.Uint32, patch.Uint64
 	tests := []struct {
 		name   string
 		change func([]byte)
@@ -229,10 +230,7 @@ func TestOpenRefusesUnsoundFiles(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			file := slices.Clone(sample(t))
 			test.change(file)
-			_, err := Open(bytes.NewReader(file), int64(len(file)), fileDigest)
-			if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
-				t.Errorf("error %v, want %v", err, test.want)
-			}
+			format.CheckOpen(t, file, test.want)
 		})
 	}
 }
@@ -263,7 +261,7 @@ func TestOpenReadsAFileThatEndsInItsLastCluster(t *testing.T) {
 }
 
 func TestOpenRefusesTablesUsedTwice(t *testing.T) {
-	disk := build(t, func(b *extent.Builder) {
+	disk := convertertest.Build(t, func(b *extent.Builder) {
 		b.Inline([]byte("a"))
 		b.ZeroTo(32768) // what one L2 table maps
 		b.Inline([]byte("b"))

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -16,17 +15,6 @@ import (
 )
 
 const mib, gib = int64(1) << 20, int64(1) << 30
-
-func build(t convertertest.TB, f func(b *extent.Builder)) *extent.Map {
-	t.Helper()
-	var b extent.Builder
-	f(&b)
-	m, err := b.Build()
-	if err != nil {
-		t.Fatalf("build a map: %v", err)
-	}
-	return m
-}
 
 func write(t convertertest.TB, disk *extent.Map, opts Options) *extent.Map {
 	t.Helper()
@@ -55,13 +43,13 @@ func TestWriteIsWhatQEMUExpects(t *testing.T) {
 	blobs := convertertest.Blobs{}
 	source := blobs.Add(text)
 	disks := map[string]*extent.Map{
-		"empty":              build(t, func(*extent.Builder) {}),
-		"one byte":           build(t, func(b *extent.Builder) { b.Inline([]byte{1}) }),
-		"zeros":              build(t, func(b *extent.Builder) { b.Zero(3 * mib) }),
-		"a full cluster":     build(t, func(b *extent.Builder) { b.Source(source, 0, 64<<10) }),
-		"a partial cluster":  build(t, func(b *extent.Builder) { b.Source(source, 3, 64<<10+512) }),
-		"not whole sectors":  build(t, func(b *extent.Builder) { b.Zero(mib); b.Source(source, 0, 1000) }),
-		"data at both ends":  build(t, func(b *extent.Builder) { b.Inline([]byte("a")); b.Zero(8*gib - 2); b.Inline([]byte("z")) }),
+		"empty":              convertertest.Build(t, func(*extent.Builder) {}),
+		"one byte":           convertertest.Build(t, func(b *extent.Builder) { b.Inline([]byte{1}) }),
+		"zeros":              convertertest.Build(t, func(b *extent.Builder) { b.Zero(3 * mib) }),
+		"a full cluster":     convertertest.Build(t, func(b *extent.Builder) { b.Source(source, 0, 64<<10) }),
+		"a partial cluster":  convertertest.Build(t, func(b *extent.Builder) { b.Source(source, 3, 64<<10+512) }),
+		"not whole sectors":  convertertest.Build(t, func(b *extent.Builder) { b.Zero(mib); b.Source(source, 0, 1000) }),
+		"data at both ends":  convertertest.Build(t, func(b *extent.Builder) { b.Inline([]byte("a")); b.Zero(8*gib - 2); b.Inline([]byte("z")) }),
 		"many blobs' pieces": pieces(t, source, 500),
 	}
 	for name, disk := range disks {
@@ -75,7 +63,7 @@ func TestWriteIsWhatQEMUExpects(t *testing.T) {
 
 // pieces returns a disk of n runs of source at odd places.
 func pieces(t convertertest.TB, source extent.Digest, n int) *extent.Map {
-	return build(t, func(b *extent.Builder) {
+	return convertertest.Build(t, func(b *extent.Builder) {
 		for i := range int64(n) {
 			b.Zero(i * 997 % 70000)
 			b.Source(source, i*31, 1+i*73%9000)
@@ -100,7 +88,7 @@ func TestWriteAnyDisk(t *testing.T) {
 
 func TestWriteSaysWhatItIs(t *testing.T) {
 	convertertest.Need(t, "qemu-img", "qemu-utils")
-	disk := build(t, func(b *extent.Builder) { b.Inline([]byte("boot")); b.Zero(gib - 4) })
+	disk := convertertest.Build(t, func(b *extent.Builder) { b.Inline([]byte("boot")); b.Zero(gib - 4) })
 	path := checkWithQEMU(t, t.TempDir(), disk, nil, Options{})
 	var info struct {
 		VirtualSize int64  `json:"virtual-size"`
@@ -156,7 +144,7 @@ func qemuMap(t convertertest.TB, path string) (ranges [][2]int64) {
 
 func TestWriteLeavesHolesUnallocated(t *testing.T) {
 	convertertest.Need(t, "qemu-img", "qemu-utils")
-	disk := build(t, func(b *extent.Builder) {
+	disk := convertertest.Build(t, func(b *extent.Builder) {
 		b.Zero(64<<10 - 1)
 		b.Inline([]byte("ab")) // the last byte of cluster 0, the first of cluster 1
 		b.ZeroTo(5 * gib)
@@ -184,7 +172,7 @@ func TestWriteConvertsBackToRaw(t *testing.T) {
 // A guest must be able to write to the disk: that moves clusters and refcounts.
 func TestWriteCanBeWrittenTo(t *testing.T) {
 	convertertest.Need(t, "qemu-io", "qemu-utils")
-	disk := build(t, func(b *extent.Builder) { b.Inline([]byte("boot")); b.ZeroTo(gib) })
+	disk := convertertest.Build(t, func(b *extent.Builder) { b.Inline([]byte("boot")); b.ZeroTo(gib) })
 	path := checkWithQEMU(t, t.TempDir(), disk, nil, Options{})
 	convertertest.Run(t, "qemu-io", "-f", "qcow2", path,
 		"-c", "write -P 7 0 1M", "-c", "write -P 8 700M 3M", "-c", "discard 0 64k")
@@ -213,7 +201,7 @@ func TestWriteReadsItsSourcesOnceInOrder(t *testing.T) {
 
 func TestWriteOfASparseDiskIsSmall(t *testing.T) {
 	const pieces = 1000
-	disk := build(t, func(b *extent.Builder) {
+	disk := convertertest.Build(t, func(b *extent.Builder) {
 		for i := range int64(pieces) {
 			b.ZeroTo(i * gib / 10)
 			b.Inline([]byte("x"))
@@ -232,10 +220,10 @@ func TestWriteOfASparseDiskIsSmall(t *testing.T) {
 func TestWriteRefusesWhatQEMUWouldNotOpen(t *testing.T) {
 	const digest = extent.Digest("sha256:00")
 	full := func(size int64) *extent.Map {
-		return build(t, func(b *extent.Builder) { b.Source(digest, 0, size) })
+		return convertertest.Build(t, func(b *extent.Builder) { b.Source(digest, 0, size) })
 	}
 	sparse := func(size int64) *extent.Map {
-		return build(t, func(b *extent.Builder) { b.Zero(size) })
+		return convertertest.Build(t, func(b *extent.Builder) { b.Zero(size) })
 	}
 	tests := []struct {
 		name        string
@@ -267,23 +255,4 @@ func TestWriteRefusesWhatQEMUWouldNotOpen(t *testing.T) {
 	}
 }
 
-func BenchmarkWrite(b *testing.B) {
-	sparse := build(b, func(b *extent.Builder) { b.Inline([]byte("boot")); b.ZeroTo(100 * gib) })
-	dense := build(b, func(b *extent.Builder) {
-		for i := range int64(100_000) {
-			b.Source(extent.Digest("sha256:"+strconv.FormatInt(i%7, 10)), i*5000, 4096+i%60000)
-			if i%3 == 0 {
-				b.Zero(i % 90000)
-			}
-		}
-		b.ZeroTo(100 * gib)
-	})
-	for name, disk := range map[string]*extent.Map{"sparse 100 GiB": sparse, "100k extents": dense} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				write(b, disk, Options{})
-			}
-		})
-	}
-}
+func BenchmarkWrite(b *testing.B) { format.BenchmarkWrite(b) }

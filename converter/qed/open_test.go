@@ -3,7 +3,6 @@ package qed
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"slices"
 	"testing"
 
@@ -47,12 +46,8 @@ func sample(t convertertest.TB) []byte {
 
 func TestOpenRefusesUnsoundFiles(t *testing.T) {
 	const l1, l2, data = 4096, 2 * 4096, 3 * 4096
-	put32 := func(off int, v uint32) func([]byte) {
-		return func(p []byte) { binary.LittleEndian.PutUint32(p[off:], v) }
-	}
-	put64 := func(off int, v uint64) func([]byte) {
-		return func(p []byte) { binary.LittleEndian.PutUint64(p[off:], v) }
-	}
+	patch := formattest.Patch{Order: binary.LittleEndian}
+	put32, put64 := patch.Uint32, patch.Uint64
 	tests := []struct {
 		name   string
 		change func([]byte)
@@ -97,10 +92,7 @@ func TestOpenRefusesUnsoundFiles(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			file := slices.Clone(sample(t))
 			test.change(file)
-			_, err := Open(bytes.NewReader(file), int64(len(file)), formattest.Source)
-			if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
-				t.Errorf("error %v, want %v", err, test.want)
-			}
+			format.CheckOpen(t, file, test.want)
 		})
 	}
 }

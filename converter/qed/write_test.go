@@ -1,7 +1,6 @@
 package qed
 
 import (
-	"errors"
 	"path/filepath"
 	"testing"
 
@@ -9,19 +8,7 @@ import (
 	"github.com/cloudlets/cloudlets/extent"
 )
 
-func TestWriteRefusesALargerDisk(t *testing.T) {
-	for size, ok := range map[int64]bool{maxDisk: true, maxDisk + 1: false} {
-		var b extent.Builder
-		b.Zero(size)
-		disk, err := b.Build()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Write(disk); (err == nil) != ok || err != nil && !errors.Is(err, ErrTooLarge) {
-			t.Errorf("a disk of %d bytes: %v", size, err)
-		}
-	}
-}
+func TestWriteRefusesALargerDisk(t *testing.T) { format.CheckLargest(t, maxDisk, ErrTooLarge) }
 
 // A guest must be able to write to the disk: that adds tables and clusters.
 func TestQEMUWritesToWhatIsWritten(t *testing.T) {

@@ -2,11 +2,9 @@ package squashfs
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,25 +14,19 @@ import (
 
 	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/convertertest"
+	"github.com/cloudlets/cloudlets/converter/formattest"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
 )
 
-const sourceName = extent.Digest("sha256:the-file")
-
-// memory is a blob in memory.
-type memory struct{ *bytes.Reader }
-
-func (memory) Close() error { return nil }
-
 // mustOpen opens an image and returns the listing of its files.
 func mustOpen(t convertertest.TB, data []byte) []string {
 	t.Helper()
-	fs, err := Open(bytes.NewReader(data), int64(len(data)), sourceName)
+	fs, err := Open(bytes.NewReader(data), int64(len(data)), formattest.Source)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	return convertertest.ListTree(t, fs.Tree, fs.Blobs(sourceName, memory{bytes.NewReader(data)}))
+	return convertertest.ListTree(t, fs.Tree, fs.Blobs(formattest.Source, convertertest.Blob(data)))
 }
 
 func TestWhatIsPlannedIsRead(t *testing.T) {
@@ -95,12 +87,12 @@ func TestStoredBlocksAreExtentsOfTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	data := mksquashfs(t, dir, "-noD", "-noF")
-	fs, err := Open(bytes.NewReader(data), int64(len(data)), sourceName)
+	fs, err := Open(bytes.NewReader(data), int64(len(data)), formattest.Source)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := fs.Tree.Lookup("f")
-	if fs.Units != nil || f == nil || len(f.Content) == 0 || len(f.Content) > 2 || f.Content[0].Digest != sourceName {
+	if fs.Units != nil || f == nil || len(f.Content) == 0 || len(f.Content) > 2 || f.Content[0].Digest != formattest.Source {
 		t.Fatalf("content %+v, units %v", f.Content, fs.Units)
 	}
 }
@@ -140,26 +132,7 @@ func TestOtherCompressorsAreRefused(t *testing.T) {
 }
 
 func openBytes(data []byte) (*container.Filesystem, error) {
-	return Open(bytes.NewReader(data), int64(len(data)), sourceName)
-}
-
-// readAll reads the start of every file.
-func readAll(fs *container.Filesystem, data []byte) error {
-	blobs := fs.Blobs(sourceName, memory{bytes.NewReader(data)})
-	var errs []error
-	for _, n := range fs.Tree.Walk() {
-		m, err := n.Map()
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		r := extent.NewReader(context.Background(), m, blobs)
-		if _, err := r.ReadAt(make([]byte, min(m.Size(), 16<<10)), 0); err != nil && !errors.Is(err, io.EOF) {
-			errs = append(errs, err)
-		}
-		errs = append(errs, r.Close())
-	}
-	return errors.Join(errs...)
+	return Open(bytes.NewReader(data), int64(len(data)), formattest.Source)
 }
 
 // small is an image with files of all kinds whose metadata is stored, so that
@@ -216,7 +189,7 @@ func mustBeSound(t testing.TB, what string, data []byte) {
 	t.Helper()
 	fs, err := openBytes(data)
 	if err == nil {
-		readAll(fs, data) // may fail, but not panic
+		formattest.ReadFiles(fs, data) // may fail, but not panic
 		return
 	}
 	if !errors.Is(err, container.ErrFormat) && !errors.Is(err, container.ErrUnsupported) {

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cloudlets/cloudlets/converter/convertertest"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
 	"github.com/cloudlets/cloudlets/image/tarball"
@@ -20,15 +21,10 @@ type opener struct{ blob extent.Blob }
 
 func (o opener) OpenBlob(context.Context, extent.Digest) (extent.Blob, error) { return o.blob, nil }
 
-// memory is a blob in memory.
-type memory struct{ *bytes.Reader }
-
-func (memory) Close() error { return nil }
-
 // planned returns the tar that is planned of the tree in another tar.
 func planned(t *testing.T, data []byte) []byte {
 	t.Helper()
-	blob := memory{bytes.NewReader(data)}
+	blob := convertertest.Blob(data)
 	tree, err := image.Merge([]image.Layer{{Digest: "layer", Tar: blob, Size: int64(len(data))}})
 	if err != nil {
 		t.Fatal(err)

@@ -35,17 +35,6 @@ func TestContract(t *testing.T) {
 	t.Run("static", func(t *testing.T) { formattest.Run(t, format(Options{Static: true}, []string{"-o", "static=on"})) })
 }
 
-func build(t convertertest.TB, f func(b *extent.Builder)) *extent.Map {
-	t.Helper()
-	var b extent.Builder
-	f(&b)
-	m, err := b.Build()
-	if err != nil {
-		t.Fatalf("build a map: %v", err)
-	}
-	return m
-}
-
 func write(t convertertest.TB, disk *extent.Map, opts Options) *extent.Map {
 	t.Helper()
 	file, err := Write(disk, opts)
@@ -56,12 +45,12 @@ func write(t convertertest.TB, disk *extent.Map, opts Options) *extent.Map {
 }
 
 func TestWriteKeepsTheLargestDiskInBoundedMemory(t *testing.T) {
-	disk := build(t, func(b *extent.Builder) { b.ZeroTo(maxSize - 1); b.Inline([]byte("z")) })
+	disk := convertertest.Build(t, func(b *extent.Builder) { b.ZeroTo(maxSize - 1); b.Inline([]byte("z")) })
 	file := write(t, disk, Options{})
 	if file.Memory() > 130*mib {
 		t.Errorf("the map of a disk of 32 TiB takes %d bytes", file.Memory())
 	}
-	small := build(t, func(b *extent.Builder) { b.Zero(100 * gib) })
+	small := convertertest.Build(t, func(b *extent.Builder) { b.Zero(100 * gib) })
 	if file := write(t, small, Options{}); file.Memory() > mib {
 		t.Errorf("the map of a disk of 100 GiB takes %d bytes", file.Memory())
 	}
@@ -70,7 +59,7 @@ func TestWriteKeepsTheLargestDiskInBoundedMemory(t *testing.T) {
 func TestQEMUReadsALargeDisk(t *testing.T) {
 	convertertest.Need(t, "qemu-io", "qemu-utils")
 	const size = 2 << 40
-	disk := build(t, func(b *extent.Builder) { b.ZeroTo(size - 1); b.Inline([]byte("z")) })
+	disk := convertertest.Build(t, func(b *extent.Builder) { b.ZeroTo(size - 1); b.Inline([]byte("z")) })
 	path := filepath.Join(t.TempDir(), "disk")
 	convertertest.WriteFile(t, write(t, disk, Options{}), nil, path)
 	convertertest.Run(t, "qemu-img", "check", "-f", "vdi", path)
@@ -79,7 +68,7 @@ func TestQEMUReadsALargeDisk(t *testing.T) {
 
 func TestWriteRefusesWhatIsTooLarge(t *testing.T) {
 	for _, size := range []int64{maxSize + 1, 1<<63 - 1} {
-		if _, err := Write(build(t, func(b *extent.Builder) { b.Zero(size) }), Options{}); !errors.Is(err, ErrTooLarge) {
+		if _, err := Write(convertertest.Build(t, func(b *extent.Builder) { b.Zero(size) }), Options{}); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("%d bytes: %v", size, err)
 		}
 	}
@@ -87,7 +76,7 @@ func TestWriteRefusesWhatIsTooLarge(t *testing.T) {
 
 func TestEveryDiskHasAnIDOfItsOwn(t *testing.T) {
 	header := func(content string, opts Options) []byte {
-		file := write(t, build(t, func(b *extent.Builder) { b.Inline([]byte(content)) }), opts)
+		file := write(t, convertertest.Build(t, func(b *extent.Builder) { b.Inline([]byte(content)) }), opts)
 		return convertertest.Bytes(t, file, nil)[:headerSize]
 	}
 	id := func(p []byte) string { return string(p[headerCreated : headerCreated+16]) }
@@ -103,7 +92,7 @@ func TestEveryDiskHasAnIDOfItsOwn(t *testing.T) {
 // A guest must be able to write to the disk: that allocates blocks.
 func TestWriteCanBeWrittenTo(t *testing.T) {
 	convertertest.Need(t, "qemu-io", "qemu-utils")
-	disk := build(t, func(b *extent.Builder) { b.Inline([]byte("boot")); b.ZeroTo(200 * mib) })
+	disk := convertertest.Build(t, func(b *extent.Builder) { b.Inline([]byte("boot")); b.ZeroTo(200 * mib) })
 	path := filepath.Join(t.TempDir(), "disk")
 	convertertest.WriteFile(t, write(t, disk, Options{}), nil, path)
 	convertertest.Run(t, "qemu-io", "-f", "vdi", path, "-c", "write -P 7 1M 1M", "-c", "write -P 8 100M 3M")
@@ -182,9 +171,8 @@ func TestOpenSkipsWhatStandsBeforeBlocks(t *testing.T) {
 }
 
 func TestOpenRefusesUnsoundFiles(t *testing.T) {
-	le := binary.LittleEndian
-	put32 := func(off int, v uint32) func([]byte) { return func(p []byte) { le.PutUint32(p[off:], v) } }
-	put64 := func(off int, v uint64) func([]byte) { return func(p []byte) { le.PutUint64(p[off:], v) } }
+	patch := formattest.Patch{Order: binary.LittleEndian}
+	put32, put64 := patch.Uint32, patch.Uint64
 	tests := []struct {
 		name   string
 		change func([]byte)
@@ -232,10 +220,7 @@ func TestOpenRefusesUnsoundFiles(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			file := virtualBoxFile()
 			test.change(file)
-			_, err := Open(bytes.NewReader(file), int64(len(file)), formattest.Source)
-			if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
-				t.Errorf("error %v, want %v", err, test.want)
-			}
+			format(Options{}).CheckOpen(t, file, test.want)
 		})
 	}
 }

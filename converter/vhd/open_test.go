@@ -26,7 +26,7 @@ const (
 )
 
 func sample(t convertertest.TB) []byte {
-	disk := build(t, func(b *extent.Builder) {
+	disk := convertertest.Build(t, func(b *extent.Builder) {
 		b.Inline(bytes.Repeat([]byte("a"), 4*sectorSize))
 		b.ZeroTo(2 * blockSize)
 		b.Inline(bytes.Repeat([]byte("b"), 4*sectorSize))
@@ -109,10 +109,7 @@ func TestOpenRefusesUnsoundFiles(t *testing.T) {
 			file := slices.Clone(sample(t))
 			test.change(file)
 			reseal(file)
-			err := openErr(file)
-			if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
-				t.Errorf("error %v, want %v", err, test.want)
-			}
+			format(Options{}).CheckOpen(t, file, test.want)
 		})
 	}
 }
@@ -255,8 +252,8 @@ func TestDifferencingFilesNameTheirParentByDigest(t *testing.T) {
 }
 
 func TestDifferencingFilesAreSmall(t *testing.T) {
-	parent := build(t, func(b *extent.Builder) { b.Source("sha256:00", 0, gib) })
-	disk, err := extent.Overlay(parent, 500*mib, build(t, func(b *extent.Builder) { b.Inline([]byte("changed")) }))
+	parent := convertertest.Build(t, func(b *extent.Builder) { b.Source("sha256:00", 0, gib) })
+	disk, err := extent.Overlay(parent, 500*mib, convertertest.Build(t, func(b *extent.Builder) { b.Inline([]byte("changed")) }))
 	if err != nil {
 		t.Fatal(err)
 	}

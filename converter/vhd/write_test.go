@@ -16,17 +16,6 @@ import (
 
 const mib, gib = int64(1) << 20, int64(1) << 30
 
-func build(t convertertest.TB, f func(b *extent.Builder)) *extent.Map {
-	t.Helper()
-	var b extent.Builder
-	f(&b)
-	m, err := b.Build()
-	if err != nil {
-		t.Fatalf("build a map: %v", err)
-	}
-	return m
-}
-
 func mustWrite(t convertertest.TB, disk *extent.Map, opts Options) *extent.Map {
 	t.Helper()
 	file, err := Write(disk, opts)
@@ -64,7 +53,7 @@ func TestGeometryIsThatOfQEMU(t *testing.T) {
 }
 
 func TestFooterSaysWhatTheDiskIs(t *testing.T) {
-	disk := build(t, func(b *extent.Builder) { b.Inline([]byte("boot")); b.ZeroTo(gib + 512) })
+	disk := convertertest.Build(t, func(b *extent.Builder) { b.Inline([]byte("boot")); b.ZeroTo(gib + 512) })
 	id := [16]byte{1, 2, 3}
 	for _, test := range []struct {
 		name     string
@@ -100,7 +89,7 @@ func TestFooterSaysWhatTheDiskIs(t *testing.T) {
 
 func TestEveryDiskHasAnIDOfItsOwn(t *testing.T) {
 	id := func(content string, opts Options) [16]byte {
-		file := mustWrite(t, build(t, func(b *extent.Builder) { b.Inline([]byte(content)); b.ZeroTo(mib) }), opts)
+		file := mustWrite(t, convertertest.Build(t, func(b *extent.Builder) { b.Inline([]byte(content)); b.ZeroTo(mib) }), opts)
 		f, err := decodeFooter(convertertest.Bytes(t, file, nil)[file.Size()-footerSize:])
 		if err != nil {
 			t.Fatal(err)
@@ -116,7 +105,7 @@ func TestEveryDiskHasAnIDOfItsOwn(t *testing.T) {
 }
 
 func TestWriteOfASparseDiskIsSmall(t *testing.T) {
-	disk := build(t, func(b *extent.Builder) {
+	disk := convertertest.Build(t, func(b *extent.Builder) {
 		for i := range int64(1000) {
 			b.ZeroTo(i * 2 * gib)
 			b.Inline([]byte("x"))
@@ -137,7 +126,7 @@ func TestQEMUOpensTheLargestDisk(t *testing.T) {
 	convertertest.Need(t, "qemu-img", "qemu-utils")
 	path := filepath.Join(t.TempDir(), "disk")
 	for _, fixed := range []bool{false, true} {
-		disk := build(t, func(b *extent.Builder) { b.ZeroTo(maxSize - 1); b.Inline([]byte("z")) })
+		disk := convertertest.Build(t, func(b *extent.Builder) { b.ZeroTo(maxSize - 1); b.Inline([]byte("z")) })
 		convertertest.WriteFile(t, mustWrite(t, disk, Options{Fixed: fixed}), nil, path)
 		info := convertertest.Run(t, "qemu-img", "info", "-f", "vpc", "--output=json", path)
 		if want := fmt.Sprintf(`"virtual-size": %d,`, int64(maxSize)); !strings.Contains(info, want) {
@@ -151,7 +140,7 @@ func TestQEMUOpensTheLargestDisk(t *testing.T) {
 }
 
 func TestWriteRefuses(t *testing.T) {
-	sparse := func(size int64) *extent.Map { return build(t, func(b *extent.Builder) { b.Zero(size) }) }
+	sparse := func(size int64) *extent.Map { return convertertest.Build(t, func(b *extent.Builder) { b.Zero(size) }) }
 	tests := []struct {
 		name     string
 		size     int64
@@ -180,7 +169,7 @@ func TestWriteRefuses(t *testing.T) {
 // A guest must be able to write to the disk: that moves the footer.
 func TestWriteCanBeWrittenTo(t *testing.T) {
 	convertertest.Need(t, "qemu-io", "qemu-utils")
-	disk := build(t, func(b *extent.Builder) { b.Inline([]byte("boot")); b.ZeroTo(gib) })
+	disk := convertertest.Build(t, func(b *extent.Builder) { b.Inline([]byte("boot")); b.ZeroTo(gib) })
 	path := filepath.Join(t.TempDir(), "disk")
 	convertertest.WriteFile(t, mustWrite(t, disk, Options{}), nil, path)
 	convertertest.Run(t, "qemu-io", "-f", "vpc", path, "-c", "write -P 7 1M 1M", "-c", "write -P 8 700M 3M")
@@ -194,21 +183,7 @@ func TestWriteCanBeWrittenTo(t *testing.T) {
 	}
 }
 
-func BenchmarkWrite(b *testing.B) {
-	disk := build(b, func(b *extent.Builder) {
-		for i := range int64(100_000) {
-			b.Source("sha256:00", i*5000, 4096+i%60000)
-			if i%3 == 0 {
-				b.Zero(i % 90000)
-			}
-		}
-		b.ZeroTo(100 * gib)
-	})
-	b.ReportAllocs()
-	for b.Loop() {
-		mustWrite(b, disk, Options{})
-	}
-}
+func BenchmarkWrite(b *testing.B) { format(Options{}).BenchmarkWrite(b) }
 
 // reseal corrects the checksums of a file after it was changed: of its header,
 // and of the footers at its start and its end.

@@ -15,17 +15,6 @@ import (
 
 const gib = int64(1) << 30
 
-func build(t convertertest.TB, f func(b *extent.Builder)) *extent.Map {
-	t.Helper()
-	var b extent.Builder
-	f(&b)
-	m, err := b.Build()
-	if err != nil {
-		t.Fatalf("build a map: %v", err)
-	}
-	return m
-}
-
 func write(t convertertest.TB, disk *extent.Map, opts Options) *extent.Map {
 	t.Helper()
 	file, err := Write(disk, opts)
@@ -42,7 +31,7 @@ func TestQEMUReadsDisksOfManyChunks(t *testing.T) {
 	for _, blockSize := range []int64{0, mib, 32 * mib, maxBlockSize} {
 		for _, fixed := range []bool{false, true} {
 			size := 70 * gib
-			disk := build(t, func(b *extent.Builder) {
+			disk := convertertest.Build(t, func(b *extent.Builder) {
 				for i := range size / (2 * gib) {
 					b.Inline([]byte{byte(i + 1)})
 					b.ZeroTo((i + 1) * 2 * gib)
@@ -63,7 +52,7 @@ func TestWriteSaysWhatItIs(t *testing.T) {
 	convertertest.Need(t, "qemu-img", "qemu-utils")
 	path := filepath.Join(t.TempDir(), "disk")
 	for _, size := range []int64{512, gib, maxSize} {
-		convertertest.WriteFile(t, write(t, build(t, func(b *extent.Builder) { b.Zero(size) }), Options{}), nil, path)
+		convertertest.WriteFile(t, write(t, convertertest.Build(t, func(b *extent.Builder) { b.Zero(size) }), Options{}), nil, path)
 		var info struct {
 			VirtualSize int64  `json:"virtual-size"`
 			ClusterSize int64  `json:"cluster-size"`
@@ -88,7 +77,7 @@ func TestDefaultBlockSizeKeepsTheTableSmall(t *testing.T) {
 }
 
 func TestWriteOfASparseDiskIsSmall(t *testing.T) {
-	disk := build(t, func(b *extent.Builder) {
+	disk := convertertest.Build(t, func(b *extent.Builder) {
 		for i := range int64(1000) {
 			b.ZeroTo(i * 60 * gib)
 			b.Inline([]byte("x"))
@@ -106,7 +95,7 @@ func TestWriteOfASparseDiskIsSmall(t *testing.T) {
 }
 
 func TestWriteRefuses(t *testing.T) {
-	sparse := func(size int64) *extent.Map { return build(t, func(b *extent.Builder) { b.Zero(size) }) }
+	sparse := func(size int64) *extent.Map { return convertertest.Build(t, func(b *extent.Builder) { b.Zero(size) }) }
 	tests := []struct {
 		name     string
 		size     int64
@@ -135,7 +124,7 @@ func TestWriteRefuses(t *testing.T) {
 // A guest must be able to write to the disk: that uses the log.
 func TestWriteCanBeWrittenTo(t *testing.T) {
 	convertertest.Need(t, "qemu-io", "qemu-utils")
-	disk := build(t, func(b *extent.Builder) { b.Inline([]byte("boot")); b.ZeroTo(200 * mib) })
+	disk := convertertest.Build(t, func(b *extent.Builder) { b.Inline([]byte("boot")); b.ZeroTo(200 * mib) })
 	path := filepath.Join(t.TempDir(), "disk")
 	convertertest.WriteFile(t, write(t, disk, Options{}), nil, path)
 	convertertest.Run(t, "qemu-io", "-f", "vhdx", path, "-c", "write -P 7 1M 1M", "-c", "write -P 8 100M 3M")
@@ -150,18 +139,4 @@ func TestWriteCanBeWrittenTo(t *testing.T) {
 	}
 }
 
-func BenchmarkWrite(b *testing.B) {
-	disk := build(b, func(b *extent.Builder) {
-		for i := range int64(100_000) {
-			b.Source("sha256:00", i*5000, 4096+i%60000)
-			if i%3 == 0 {
-				b.Zero(i % 90000)
-			}
-		}
-		b.ZeroTo(100 * gib)
-	})
-	b.ReportAllocs()
-	for b.Loop() {
-		write(b, disk, Options{})
-	}
-}
+func BenchmarkWrite(b *testing.B) { format(Options{}).BenchmarkWrite(b) }

@@ -18,17 +18,6 @@ import (
 
 const mib, gib = int64(1) << 20, int64(1) << 30
 
-func build(t convertertest.TB, f func(b *extent.Builder)) *extent.Map {
-	t.Helper()
-	var b extent.Builder
-	f(&b)
-	m, err := b.Build()
-	if err != nil {
-		t.Fatalf("build a map: %v", err)
-	}
-	return m
-}
-
 func openFile(file []byte) (*container.Disk, error) {
 	return Open(bytes.NewReader(file), int64(len(file)), formattest.Source)
 }
@@ -44,7 +33,7 @@ func FuzzOpen(f *testing.F) {
 // redundant directory at 21, its table at 22, the primary ones at 26 and 27, and
 // grains at sectors 128 and 256.
 func sample(t convertertest.TB) []byte {
-	disk := build(t, func(b *extent.Builder) {
+	disk := convertertest.Build(t, func(b *extent.Builder) {
 		b.Inline(bytes.Repeat([]byte("a"), grainSize))
 		b.Zero(grainSize)
 		b.Inline(bytes.Repeat([]byte("b"), grainSize))

@@ -16,7 +16,7 @@ import (
 func TestFlatIsWhatQEMUExpects(t *testing.T) {
 	convertertest.Need(t, "qemu-img", "qemu-utils")
 	dir := t.TempDir()
-	disk := build(t, func(b *extent.Builder) { b.Inline([]byte("boot")); b.Zero(3 * mib) })
+	disk := convertertest.Build(t, func(b *extent.Builder) { b.Inline([]byte("boot")); b.Zero(3 * mib) })
 	text, flat, err := Flat("disk-flat.vmdk", disk, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func TestOpenPartsReadsWhatQEMUWrites(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.subformat, func(t *testing.T) {
 			raw := filepath.Join(t.TempDir(), "raw")
-			disk := build(t, func(b *extent.Builder) {
+			disk := convertertest.Build(t, func(b *extent.Builder) {
 				b.Inline([]byte("boot"))
 				b.ZeroTo(test.size/5*2 - 2)
 				b.Inline([]byte("over two parts"))

@@ -19,7 +19,7 @@ import (
 // the marker of the grain table at 386 and the table at 387, the marker of the
 // directory at 391 and the directory at 392, the footer from 393 on.
 func streamSample(t convertertest.TB) []byte {
-	disk := build(t, func(b *extent.Builder) {
+	disk := convertertest.Build(t, func(b *extent.Builder) {
 		b.Inline(bytes.Repeat([]byte("a"), grainSize))
 		b.Zero(grainSize)
 		b.Inline(bytes.Repeat([]byte("b"), grainSize))
@@ -92,16 +92,12 @@ func TestReadingTellsDamagedGrains(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := disk.NewReader(t.Context(), formattest.Source, fileBlob{bytes.NewReader(file)})
+	r := disk.NewReader(t.Context(), formattest.Source, convertertest.Blob(file))
 	defer func() { _ = r.Close() }()
 	if _, err := r.ReadAt(make([]byte, 1), 0); !errors.Is(err, container.ErrFormat) {
 		t.Errorf("error %v, want ErrFormat: the checksum is wrong", err)
 	}
 }
-
-type fileBlob struct{ *bytes.Reader }
-
-func (fileBlob) Close() error { return nil }
 
 // A grain that decompresses to more than a grain is a bomb.
 func TestReadingStopsAtTheSizeOfAGrain(t *testing.T) {
@@ -129,7 +125,7 @@ func TestCompressedFilesAreAsSmallAsQEMUs(t *testing.T) {
 	raw, theirs := filepath.Join(dir, "raw"), filepath.Join(dir, "vmdk")
 	blobs := convertertest.Blobs{}
 	source := blobs.Add(text)
-	disk := build(t, func(b *extent.Builder) { b.Source(source, 0, int64(len(text))); b.Zero(-b.Size() & (mib - 1)) })
+	disk := convertertest.Build(t, func(b *extent.Builder) { b.Source(source, 0, int64(len(text))); b.Zero(-b.Size() & (mib - 1)) })
 	convertertest.WriteFile(t, disk, blobs, raw)
 	convertertest.Run(t, "qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", raw, theirs)
 	info, err := os.Stat(theirs)
@@ -148,11 +144,11 @@ func TestCompressedFilesAreAsSmallAsQEMUs(t *testing.T) {
 }
 
 func TestStreamsSayWhyTheyAreNotWritten(t *testing.T) {
-	disk := build(t, func(b *extent.Builder) { b.Zero(1); b.Source("sha256:00", 0, maxSectors*sectorSize) })
+	disk := convertertest.Build(t, func(b *extent.Builder) { b.Zero(1); b.Source("sha256:00", 0, maxSectors*sectorSize) })
 	if _, err := WriteStored(t.Context(), disk, nil, Options{}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("a disk of more than 2 TiB: %v", err)
 	}
-	small := build(t, func(b *extent.Builder) { b.Source("sha256:00", 0, 10) })
+	small := convertertest.Build(t, func(b *extent.Builder) { b.Source("sha256:00", 0, 10) })
 	if _, err := WriteStored(t.Context(), small, convertertest.Blobs{}, Options{}); err == nil {
 		t.Error("a disk that cannot be read: no error")
 	}

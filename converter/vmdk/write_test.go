@@ -10,7 +10,7 @@ import (
 
 func TestWriteOfASparseDiskIsSmall(t *testing.T) {
 	const pieces = 1000
-	disk := build(t, func(b *extent.Builder) {
+	disk := convertertest.Build(t, func(b *extent.Builder) {
 		for i := range int64(pieces) {
 			b.ZeroTo(i * gib / 10)
 			b.Inline([]byte("x"))
@@ -31,7 +31,7 @@ func TestWriteOfASparseDiskIsSmall(t *testing.T) {
 
 func TestWriteRefusesWhatTheFormatCannotHold(t *testing.T) {
 	disk := func(zero, data int64) *extent.Map {
-		return build(t, func(b *extent.Builder) { b.Zero(zero); b.Source("sha256:00", 0, data) })
+		return convertertest.Build(t, func(b *extent.Builder) { b.Zero(zero); b.Source("sha256:00", 0, data) })
 	}
 	const most = maxSectors * sectorSize
 	tests := []struct {
@@ -61,7 +61,7 @@ func TestWriteRefusesWhatTheFormatCannotHold(t *testing.T) {
 
 func TestDisksHaveTheirOwnIdentity(t *testing.T) {
 	file := func(content string, opts Options) string {
-		disk := build(t, func(b *extent.Builder) { b.Inline([]byte(content)) })
+		disk := convertertest.Build(t, func(b *extent.Builder) { b.Inline([]byte(content)) })
 		m, err := Write(disk, opts)
 		if err != nil {
 			t.Fatal(err)
@@ -84,20 +84,4 @@ func TestDisksHaveTheirOwnIdentity(t *testing.T) {
 	}
 }
 
-func BenchmarkWrite(b *testing.B) {
-	disk := build(b, func(b *extent.Builder) {
-		for i := range int64(100_000) {
-			b.Source("sha256:00", i*5000, 4096+i%60000)
-			if i%3 == 0 {
-				b.Zero(i % 90000)
-			}
-		}
-		b.ZeroTo(100 * gib)
-	})
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := Write(disk, Options{}); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
+func BenchmarkWrite(b *testing.B) { sparse.BenchmarkWrite(b) }
