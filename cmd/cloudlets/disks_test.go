@@ -54,23 +54,20 @@ func occupied(t testing.TB, path string) int64 {
 // qemuOutputs are the arguments of qemu-img convert for the formats that a disk
 // is pushed in, by the name of the file; the container format is its extension.
 var qemuOutputs = map[string][]string{
-	"v3.qcow2":        {"qcow2"},
-	"v2.qcow2":        {"qcow2", "-o", "compat=0.10"},
-	"zlib.qcow2":      {"qcow2", "-c"},
-	"zstd.qcow2":      {"qcow2", "-c", "-o", "compression_type=zstd"},
-	"small.qcow2":     {"qcow2", "-o", "cluster_size=4k"},
-	"dynamic.vhd":     {"vpc", "-o", "force_size=on"},
-	"fixed.vhd":       {"vpc", "-o", "subformat=fixed,force_size=on"},
-	"dynamic.vhdx":    {"vhdx"},
-	"fixed.vhdx":      {"vhdx", "-o", "subformat=fixed"},
-	"sparse.vmdk":     {"vmdk"},
-	"stream.vmdk":     {"vmdk", "-o", "subformat=streamOptimized"},
-	"dynamic.vdi":     {"vdi"},
-	"static.vdi":      {"vdi", "-o", "static=on"},
-	"disk.qed":        {"qed"},
-	"disk.qcow":       {"qcow"},
-	"compressed.qcow": {"qcow", "-c"},
-	"disk.parallels":  {"parallels"},
+	"v3.qcow2":       {"qcow2"},
+	"v2.qcow2":       {"qcow2", "-o", "compat=0.10"},
+	"zlib.qcow2":     {"qcow2", "-c"},
+	"zstd.qcow2":     {"qcow2", "-c", "-o", "compression_type=zstd"},
+	"dynamic.vhd":    {"vpc", "-o", "force_size=on"},
+	"fixed.vhd":      {"vpc", "-o", "subformat=fixed,force_size=on"},
+	"dynamic.vhdx":   {"vhdx"},
+	"sparse.vmdk":    {"vmdk"},
+	"stream.vmdk":    {"vmdk", "-o", "subformat=streamOptimized"},
+	"dynamic.vdi":    {"vdi"},
+	"static.vdi":     {"vdi", "-o", "static=on"},
+	"disk.qed":       {"qed"},
+	"disk.qcow":      {"qcow"},
+	"disk.parallels": {"parallels"},
 }
 
 // layerOf returns the descriptor of the one layer of an artifact.
@@ -279,4 +276,24 @@ func TestPartsOfASystemAreRenderedRaw(t *testing.T) {
 	ok(t, "render", s.ref("filesystem:1"), "--format", "vhd", "-o", out)
 	sameDisk(t, filepath.Join(dir, "filesystem"), out, "vpc")
 	fails(t, exitFailed, []string{"the format vhd holds the type"}, "render", s.ref("kernel:1"), "--format", "vhd")
+}
+
+func TestOtherToolsCopyADisk(t *testing.T) {
+	s := newServer(t)
+	raw := filepath.Join(t.TempDir(), "disk.raw")
+	diskWithData(t, raw)
+	ok(t, "push", raw, s.ref("disks:1"))
+	ok(t, "render", s.ref("disks:1"), "--format", "vhd")
+	tool(t, "skopeo", "--insecure-policy", "copy", "--src-tls-verify=false", "--dest-tls-verify=false",
+		"docker://"+s.ref("disks:1"), "docker://"+s.ref("skopeo:1"))
+	crane(t, "copy", s.ref("disks:1"), s.ref("crane:1"))
+	regctl(t, s.host, "image", "copy", "--referrers", s.ref("disks:1"), s.ref("regctl:1"))
+	for _, name := range []string{"skopeo", "crane", "regctl"} {
+		out := filepath.Join(t.TempDir(), "out")
+		ok(t, "render", s.ref(name+":1"), "--format", "qcow2", "-o", out)
+		sameDisk(t, raw, out, "qcow2")
+	}
+	if got := ok(t, "render", "--verify", s.ref("regctl:1")); !strings.Contains(got, " vhd: the same") {
+		t.Errorf("the copied derived artifact: got %s", got)
+	}
 }
