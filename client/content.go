@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"github.com/cloudlets/cloudlets/blobstore/frame"
 	"github.com/cloudlets/cloudlets/extent"
@@ -49,7 +50,7 @@ func (c *Contents) OpenBlob(ctx context.Context, d extent.Digest) (extent.Blob, 
 // Same reports whether two regular files of one size have the same content. It
 // is a diff.SameContent.
 func (c *Contents) Same(a, b *image.Inode) (bool, error) {
-	if equalExtents(a.Content, b.Content) {
+	if slices.EqualFunc(a.Content, b.Content, extent.Extent.Equal) {
 		return true, nil
 	}
 	spanA, spanB := c.span(a), c.span(b)
@@ -71,19 +72,6 @@ func (c *Contents) Same(a, b *image.Inode) (bool, error) {
 		return false, nil
 	}
 	return c.compare(a, b)
-}
-
-func equalExtents(a, b []extent.Extent) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		x, y := a[i], b[i]
-		if x.Kind != y.Kind || x.Length != y.Length || x.Digest != y.Digest || x.Offset != y.Offset || !bytes.Equal(x.Data, y.Data) {
-			return false
-		}
-	}
-	return true
 }
 
 // frameSpan is the frames that hold a file.

@@ -1,6 +1,9 @@
 package extent
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // Digest names a blob, in the OCI form "algorithm:hex". This package compares
 // digests and hands them to an [Opener]; it never looks inside them.
@@ -37,6 +40,12 @@ type Extent struct {
 	Data   []byte // Inline: the bytes, Length of them; read-only
 	Digest Digest // Source: the blob
 	Offset int64  // Source: where in the blob's content the run starts
+}
+
+// Equal reports whether two extents are the same bytes of the same blob, or the
+// same bytes inline.
+func (e Extent) Equal(other Extent) bool {
+	return e.Kind == other.Kind && e.Length == other.Length && e.Digest == other.Digest && e.Offset == other.Offset && bytes.Equal(e.Data, other.Data)
 }
 
 // Slice returns the n bytes of e that start at off. Both must lie within e.

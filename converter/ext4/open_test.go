@@ -270,7 +270,7 @@ func sameFile(t tester, path string, got, want *image.Inode, m *extent.Map) {
 	for i := range gotMap.Len() {
 		_, g := gotMap.At(i)
 		_, w := wantMap.At(i)
-		if g.Kind != w.Kind || g.Length != w.Length || g.Digest != w.Digest || g.Offset != w.Offset || !bytes.Equal(g.Data, w.Data) {
+		if !g.Equal(w) {
 			t.Fatalf("/%s: extent %d is %+v, want %+v", path, i, g, w)
 		}
 	}

@@ -143,7 +143,7 @@ func (i *imposer) sameContent(a, b *image.Inode) (same bool, err error) {
 	if a.Type() != b.Type() || a.Size() != b.Size() || a.Target != b.Target {
 		return false, nil
 	}
-	if !a.IsRegular() || slices.EqualFunc(a.Content, b.Content, sameExtent) {
+	if !a.IsRegular() || slices.EqualFunc(a.Content, b.Content, extent.Extent.Equal) {
 		return true, nil
 	}
 	x, err := i.content(a)
@@ -177,11 +177,6 @@ func readFull(r io.ReaderAt, p []byte, off int64) error {
 		return err
 	}
 	return nil
-}
-
-// sameExtent reports whether two extents are the same bytes of the same file.
-func sameExtent(a, b extent.Extent) bool {
-	return a.Kind == b.Kind && a.Length == b.Length && a.Digest == b.Digest && a.Offset == b.Offset && bytes.Equal(a.Data, b.Data)
 }
 
 // content opens the content of a file.
