@@ -56,10 +56,6 @@ const (
 	artifactPrefix = "application/vnd.cloudlets."
 )
 
-// ArtifactDisk returns the artifact type of a disk in a format, which is also
-// the media type of the disk's blob.
-func ArtifactDisk(format string) string { return ArtifactKind("disk", format) }
-
 // ArtifactKind returns the artifact type of a file that is an image type in a
 // container format, which is also the media type of its blob.
 func ArtifactKind(imageType, container string) string {
@@ -74,12 +70,6 @@ func ParseArtifactKind(artifactType string) (imageType, container string, ok boo
 		return "", "", false
 	}
 	return strings.Cut(pair, ".")
-}
-
-// ArtifactOutput returns the artifact type of an output of a type in a format,
-// which is also the media type of its blob.
-func ArtifactOutput(outputType, format string) string {
-	return "application/vnd.cloudlets." + outputType + "." + format
 }
 
 // framesSuffix ends the media type of what is kept as zstd frames.

@@ -13,6 +13,8 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2"
+
+	"github.com/cloudlets/cloudlets/api"
 )
 
 // IndexOptions say what an index is called.
@@ -175,12 +177,9 @@ func PlatformName(p *ocispec.Platform) string {
 	return name
 }
 
-// mediaTypeDockerList is that of Docker's manifest lists, which are indexes.
-const mediaTypeDockerList = "application/vnd.docker.distribution.manifest.list.v2+json"
-
 // isIndex reports whether a manifest is an index of others.
 func (m *Manifest) isIndex() bool {
-	return m.Descriptor.MediaType == ocispec.MediaTypeImageIndex || m.Descriptor.MediaType == mediaTypeDockerList
+	return api.IsIndex(m.Descriptor.MediaType)
 }
 
 // children returns what an index names.

@@ -103,7 +103,7 @@ func (r *Repository) attached(ctx context.Context, d digest.Digest) ([]TaggedMan
 }
 
 func isImageConfig(mediaType string) bool {
-	return mediaType == ocispec.MediaTypeImageConfig || mediaType == "application/vnd.docker.container.image.v1+json"
+	return mediaType == ocispec.MediaTypeImageConfig || mediaType == api.MediaTypeDockerConfig
 }
 
 // Kind returns what the file is that an artifact holds, if it is one.

@@ -190,9 +190,9 @@ func decompress(mediaType string, r io.Reader) (io.ReadCloser, error) {
 			return nil, err
 		}
 		return z.IOReadCloser(), nil
-	case ocispec.MediaTypeImageLayerGzip, "application/vnd.docker.image.rootfs.diff.tar.gzip":
+	case ocispec.MediaTypeImageLayerGzip, api.MediaTypeDockerLayerGzip:
 		return gzip.NewReader(r)
-	case ocispec.MediaTypeImageLayer, "application/vnd.docker.image.rootfs.diff.tar":
+	case ocispec.MediaTypeImageLayer, api.MediaTypeDockerLayer:
 		return io.NopCloser(r), nil
 	}
 	return nil, fmt.Errorf("layer of unknown media type %q", mediaType)

@@ -102,7 +102,7 @@ func (x *Exports) manifest(ctx context.Context, repository, reference string) (m
 	} else {
 		m, err = x.renderer.meta.Tagged(ctx, repository, reference)
 	}
-	if err != nil || !isIndex(m.MediaType) {
+	if err != nil || !api.IsIndex(m.MediaType) {
 		return m, err
 	}
 	child, err := chooseManifest(m)

@@ -44,7 +44,7 @@ func (r *Renderer) load(ctx context.Context, repository string, d digest.Digest)
 	if err != nil {
 		return nil, err
 	}
-	if isIndex(stored.MediaType) {
+	if api.IsIndex(stored.MediaType) {
 		child, err := chooseManifest(stored)
 		if err != nil {
 			return nil, err
@@ -98,10 +98,6 @@ func treeMemory(t *image.Tree) int64 {
 		n += perFile
 	}
 	return n
-}
-
-func isIndex(mediaType string) bool {
-	return mediaType == ocispec.MediaTypeImageIndex || mediaType == "application/vnd.docker.distribution.manifest.list.v2+json"
 }
 
 // chooseManifest returns the manifest of an index that is rendered.

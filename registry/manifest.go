@@ -11,16 +11,14 @@ import (
 	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/registry/metadata"
 )
 
-// Docker's media types (distribution/docs/spec/manifest-v2-2.md). OCI's are in
-// image-spec.
+// Media types of layers that stand elsewhere.
 const (
-	mediaTypeDockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
-	mediaTypeDockerList     = "application/vnd.docker.distribution.manifest.list.v2+json"
-	mediaTypeDockerForeign  = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
-	prefixNonDistributable  = "application/vnd.oci.image.layer.nondistributable."
+	mediaTypeDockerForeign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+	prefixNonDistributable = "application/vnd.oci.image.layer.nondistributable."
 )
 
 // maxManifest is how long a manifest may be in bytes (distribution-spec,
@@ -110,14 +108,14 @@ func (doc *manifestDocument) check(mediaType string) error {
 		return manifestInvalid("the manifest says that its mediaType is %q, the request that it is %q: they must be the same", doc.MediaType, mediaType)
 	}
 	switch mediaType {
-	case specs.MediaTypeImageManifest, mediaTypeDockerManifest:
+	case specs.MediaTypeImageManifest, api.MediaTypeDockerManifest:
 		if doc.Config == nil {
 			return manifestInvalid("the manifest has no config")
 		}
 		if doc.Manifests != nil {
 			return manifestInvalid("the manifest has both a config and a list of manifests")
 		}
-	case specs.MediaTypeImageIndex, mediaTypeDockerList:
+	case specs.MediaTypeImageIndex, api.MediaTypeDockerList:
 		if doc.Config != nil || doc.Layers != nil {
 			return manifestInvalid("the index has a config or layers: only manifests have")
 		}

@@ -212,7 +212,7 @@ func TestDerivedArtifactIsListedAndPullable(t *testing.T) {
 		t.Fatal(err)
 	}
 	var found []ocispec.Descriptor
-	err = repository.Referrers(t.Context(), subject, api.ArtifactDisk("qcow2"), func(page []ocispec.Descriptor) error {
+	err = repository.Referrers(t.Context(), subject, api.ArtifactKind("disk", "qcow2"), func(page []ocispec.Descriptor) error {
 		found = append(found, page...)
 		return nil
 	})
