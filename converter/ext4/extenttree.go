@@ -1,8 +1,10 @@
 package ext4
 
-import "github.com/cloudlets/cloudlets/converter/container"
+import (
+	"encoding/binary"
 
-import "encoding/binary"
+	"github.com/cloudlets/cloudlets/converter/container"
+)
 
 // The tree that maps a file's blocks (ext4 doc, "Extent Tree").
 const (

@@ -1,8 +1,10 @@
 package ext4
 
-import "github.com/cloudlets/cloudlets/converter/container"
+import (
+	"fmt"
 
-import "fmt"
+	"github.com/cloudlets/cloudlets/converter/container"
+)
 
 // geometry is how a filesystem of a given number of blocks is divided.
 type geometry struct {

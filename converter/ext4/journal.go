@@ -1,8 +1,10 @@
 package ext4
 
-import "github.com/cloudlets/cloudlets/converter/container"
+import (
+	"encoding/binary"
 
-import "encoding/binary"
+	"github.com/cloudlets/cloudlets/converter/container"
+)
 
 // The journal is a file of its own (inode 8) in the format of JBD2 (ext4 doc,
 // "Journal (jbd2)"), whose integers are big-endian. An empty one is a
