@@ -111,7 +111,7 @@ func (m *merger) entry(e *tarball.Entry) error {
 	if e.Path == "" {
 		return m.root(e)
 	}
-	dir, name := splitPath(e.Path)
+	dir, name := SplitPath(e.Path)
 	parent, err := m.directory(dir)
 	if err != nil {
 		return err
@@ -275,7 +275,7 @@ func (m *merger) resolve(p *pendingLink) (*Inode, error) {
 // lookup returns the file at a path whose directories may be symbolic links, or
 // nil. The last part is not followed: a link may have a hard link.
 func (m *merger) lookup(path string) *Inode {
-	dir, name := splitPath(path)
+	dir, name := SplitPath(path)
 	parent := m.plainDirectory(dir)
 	if parent == nil {
 		var err error
@@ -287,8 +287,9 @@ func (m *merger) lookup(path string) *Inode {
 	return parent.Lookup(name)
 }
 
-// splitPath splits a clean path into directory and name.
-func splitPath(path string) (dir, name string) {
+// SplitPath splits a clean relative path into directory and name. The directory
+// of a name alone is "".
+func SplitPath(path string) (dir, name string) {
 	i := strings.LastIndexByte(path, '/')
 	return path[:max(i, 0)], path[i+1:]
 }

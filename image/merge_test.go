@@ -264,7 +264,7 @@ func drawLayer(t *rapid.T, below []Layer) Layer {
 		case "h":
 			spec = "h " + path + " " + drawPath(t)
 		case "w":
-			parent, name := splitPath(path)
+			parent, name := SplitPath(path)
 			spec = "f " + filepath.Join(parent, whiteoutPrefix+name)
 		}
 		if _, err := Merge(append(below, layer(t, append(specs, spec)...))); err == nil && settled(t, below, append(specs, spec)) {
@@ -298,8 +298,8 @@ func settled(t *rapid.T, below []Layer, specs []string) bool {
 			if kind, _ := whiteoutKind(e.Path); kind != notWhiteout {
 				continue
 			}
-			dir, _ := splitPath(e.Path)
-			for ; dir != ""; dir, _ = splitPath(dir) {
+			dir, _ := SplitPath(e.Path)
+			for ; dir != ""; dir, _ = SplitPath(dir) {
 				if n := m.lookup(dir); n != nil && n.Type() == TypeSymlink && m.tree.Lookup("d") == nil {
 					return false
 				}
@@ -368,7 +368,7 @@ func listDirectory(t *rapid.T, dir string) []string {
 			data, err = os.ReadFile(path)
 			n.Content = []extent.Extent{{Kind: extent.Source, Digest: extent.Digest(data), Length: int64(len(data))}}
 		}
-		parent, name := splitPath(rel)
+		parent, name := SplitPath(rel)
 		tree.Lookup(parent).Link(name, n)
 		return err
 	})

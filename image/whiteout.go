@@ -29,7 +29,7 @@ func whiteoutKind(path string) (whiteout, string) {
 	if !strings.Contains(path, whiteoutPrefix) {
 		return notWhiteout, ""
 	}
-	dir, name := splitPath(path)
+	dir, name := SplitPath(path)
 	if strings.Contains("/"+dir, "/"+whiteoutAUFS) {
 		return removesNothing, ""
 	}
@@ -67,7 +67,7 @@ func (m *merger) whiteout(e *tarball.Entry) error {
 }
 
 func (m *merger) remove(path string) error {
-	dir, name := splitPath(path)
+	dir, name := SplitPath(path)
 	if name == "" || name == "." || name == ".." {
 		return fmt.Errorf("a whiteout of %q", name)
 	}

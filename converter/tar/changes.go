@@ -67,8 +67,7 @@ func wantParents(wanted map[string]bool, name string) {
 
 // whiteout says that a path is removed, unless its directory is too.
 func (p *plan) whiteout(name string, tree *image.Tree, wanted map[string]bool) error {
-	dir, base := path.Split("/" + name)
-	dir = strings.Trim(dir, "/")
+	dir, base := image.SplitPath(name)
 	if parent := tree.Lookup(dir); parent == nil || !parent.IsDir() {
 		return nil
 	}

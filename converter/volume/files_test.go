@@ -212,7 +212,7 @@ func TestHolesOfTheContainerAreContent(t *testing.T) {
 		{Kind: extent.Source, Length: 50, Digest: fileDigest, Offset: 50}, {Kind: extent.Source, Length: 550, Digest: zeros},
 		{Kind: extent.Zero, Length: 5}, {Kind: extent.Inline, Length: 1, Data: []byte("x")},
 	}
-	if got := tree.Lookup("file").Content; !slices.EqualFunc(got, want, sameExtent) {
+	if got := tree.Lookup("file").Content; !slices.EqualFunc(got, want, extent.Extent.Equal) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
@@ -256,13 +256,9 @@ func TestPlannedDiskHasItsExtents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := f.Tree.Lookup("usr/file").Content; !slices.EqualFunc(got, file.Content, sameExtent) {
+	if got := f.Tree.Lookup("usr/file").Content; !slices.EqualFunc(got, file.Content, extent.Extent.Equal) {
 		t.Errorf("got  %+v\nwant %+v", got, file.Content)
 	}
-}
-
-func sameExtent(a, b extent.Extent) bool {
-	return a.Kind == b.Kind && a.Length == b.Length && a.Digest == b.Digest && a.Offset == b.Offset && bytes.Equal(a.Data, b.Data)
 }
 
 func TestUnsoundPartitionIsNamed(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	_ "embed" // the schema
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"path"
 	"slices"
@@ -69,15 +68,6 @@ var compiledManifestSchema = sync.OnceValues(func() (*jsonschema.Schema, error) 
 	}
 	return compileSchema(document, new(patternErrors))
 })
-
-// ReadManifest reads a cloudlet manifest as [ParseManifest] does.
-func ReadManifest(r io.Reader) (*Manifest, error) {
-	data, err := readAtMost(r, MaxManifestSize, "cloudlet manifest")
-	if err != nil {
-		return nil, err
-	}
-	return ParseManifest(data)
-}
 
 // ParseManifest reads a cloudlet manifest of this format or of format 0.0.4 and
 // checks it. Where it is not valid, the error wraps [Problems].

@@ -196,7 +196,7 @@ func copyAspects(to, from *image.Inode, a Aspect) {
 
 // place puts their file at its path, in place of what is there.
 func (m *merger) place(t Change) error {
-	dir, name := split(t.Path)
+	dir, name := image.SplitPath(t.Path)
 	parent := m.result.Lookup(dir)
 	if parent == nil {
 		// We removed the directory; they need it.
@@ -233,7 +233,7 @@ func (m *merger) place(t Change) error {
 
 // replace puts their directory in place of our file.
 func (m *merger) replace(dir string) error {
-	up, name := split(dir)
+	up, name := image.SplitPath(dir)
 	parent := m.result.Lookup(up)
 	if parent == nil || !parent.IsDir() {
 		if err := m.replace(up); err != nil {
@@ -276,7 +276,7 @@ func (m *merger) keeps(dir string) bool {
 
 // remove takes away what they removed.
 func (m *merger) remove(t Change) {
-	dir, name := split(t.Path)
+	dir, name := image.SplitPath(t.Path)
 	parent := m.result.Lookup(dir)
 	if parent == nil || !parent.IsDir() || parent.Lookup(name) == nil {
 		return
@@ -298,10 +298,4 @@ func verb(c Change) string {
 		return "added"
 	}
 	return "changed (" + c.Aspects.String() + ")"
-}
-
-// split splits a path into directory and name.
-func split(path string) (dir, name string) {
-	i := strings.LastIndexByte(path, '/')
-	return path[:max(i, 0)], path[i+1:]
 }

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/cloudlets/cloudlets/image"
 )
 
 // conflict is a keyword that two sides changed in different ways. Ours was kept.
@@ -37,7 +39,8 @@ func merge(base, ours, theirs metadata) (metadata, []conflict) {
 
 // parent returns the directory that a path is in.
 func parent(path string) string {
-	return path[:max(0, strings.LastIndexByte(path, '/'))]
+	dir, _ := image.SplitPath(path)
+	return dir
 }
 
 // mergePath returns what a path has become. keep is false if it is to be removed,

@@ -132,7 +132,7 @@ var readByGit = []string{".gitignore", ".gitattributes", ".gitmodules"}
 // their own, and devices and FIFOs that it would read.
 func refuse(m metadata) error {
 	for path, line := range m {
-		name := path[strings.LastIndexByte(path, '/')+1:]
+		_, name := image.SplitPath(path)
 		switch {
 		case strings.EqualFold(name, ".git"):
 			return fmt.Errorf("/%s: git cannot keep a file of this name in a repository: remove it, or make it volatile in the cloudlet manifest", path)
