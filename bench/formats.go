@@ -268,7 +268,7 @@ for at in 0 1000 50000 99000; do dd if=/dev/urandom of=huge.raw bs=1M count=20 s
 		{"raw"}, {"qcow2"}, {"qcow2", "--compress"}, {"vmdk"}, {"vmdk-stream"}, {"vmdk-stream", "--compress"}, {"vhd"}, {"vhd-fixed"},
 		{"vhdx"}, {"vdi"}, {"qed"}, {"qcow"}, {"parallels"}, {"raw.zst"},
 	} {
-		cmd := exec.CommandContext(ctx, s.binary, append([]string{"-q", "render", disk, "-o", out, "--format"}, args...)...)
+		cmd := exec.CommandContext(ctx, s.binary, append([]string{"-q", "render", disk, "--type", "disk", "-o", out, "--format"}, args...)...)
 		cmd.Stderr = os.Stderr
 		begun := time.Now()
 		if err := cmd.Run(); err != nil {
