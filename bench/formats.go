@@ -46,6 +46,10 @@ func formats(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
+	// The first render waits until the content was verified.
+	if _, _, err := srv.request(ctx, "disks/debian", map[string]any{"image": image, "format": "raw"}); err != nil {
+		return err
+	}
 	for i, f := range planned {
 		if err := srv.format(ctx, f, image, disk, i); err != nil {
 			return fmt.Errorf("%s: %w", f.ours, err)
