@@ -20,6 +20,7 @@ type Layout struct {
 
 	used   Ranges
 	places []place
+	held   int64 // bytes of the file that the places take
 }
 
 // place is where some of the disk stands.
@@ -54,6 +55,9 @@ func (l *Layout) Add(number int64, off uint64) error {
 		return fmt.Errorf("grain at %d of the disk: %w", p.guest, err)
 	}
 	p.host = int64(off)
+	if err := l.take(p); err != nil {
+		return err
+	}
 	if last := len(l.places) - 1; last >= 0 && l.places[last].continuedBy(p) {
 		l.places[last].bytes += p.bytes
 		return nil
@@ -76,7 +80,20 @@ func (l *Layout) AddPacked(number int64, off uint64, stored int64) error {
 		return fmt.Errorf("grain at %d of the disk: %w", p.guest, err)
 	}
 	p.host, p.stored = int64(off), stored
+	if err := l.take(p); err != nil {
+		return err
+	}
 	l.places = append(l.places, p)
+	return nil
+}
+
+// take counts what a place takes of the file. Places that take more than all of
+// it overlap somewhere. That is found out before more of them are kept: an entry
+// of a table is far smaller than a place.
+func (l *Layout) take(p place) error {
+	if l.held += p.held(); l.held > l.File.Size {
+		return fmt.Errorf("%w: up to the place at %d of the disk, its grains take more than the file of %d bytes has", ErrFormat, p.guest, l.File.Size)
+	}
 	return nil
 }
 

@@ -71,6 +71,28 @@ func TestLayoutRefusesWhatCannotBe(t *testing.T) {
 	}
 }
 
+// A small table must not fill memory by naming the same places again and again.
+func TestLayoutKeepsNoMoreThanTheFileHolds(t *testing.T) {
+	const size, grain = 1024, 8
+	add := map[string]func(l *Layout, number int64) error{
+		"as they are": func(l *Layout, number int64) error { return l.Add(number, uint64(number%2*100)) },
+		"compressed":  func(l *Layout, number int64) error { return l.AddPacked(number, 0, grain) },
+	}
+	for name, add := range add {
+		t.Run(name, func(t *testing.T) {
+			l := &Layout{File: File{bytes.NewReader(make([]byte, size)), size}, Size: 1 << 40, Grain: grain}
+			for number := range int64(size / grain) {
+				if err := add(l, number); err != nil {
+					t.Fatalf("grain %d: %v", number, err)
+				}
+			}
+			if err := add(l, size/grain); !errors.Is(err, ErrFormat) {
+				t.Errorf("one grain more than the file can hold: error %v, want ErrFormat", err)
+			}
+		})
+	}
+}
+
 func TestEntriesAreReadInPieces(t *testing.T) {
 	const n = 100_000
 	content := make([]byte, 7+3*n)
