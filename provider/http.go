@@ -65,7 +65,7 @@ func (r *Renderer) postRender(w http.ResponseWriter, req *http.Request, reposito
 	if state.State == api.RenderDone {
 		status = http.StatusCreated
 	}
-	return writeState(w, status, state)
+	return registry.WriteJSON(w, status, state)
 }
 
 func (r *Renderer) getRender(w http.ResponseWriter, req *http.Request, repository string, key digest.Digest) error {
@@ -76,20 +76,14 @@ func (r *Renderer) getRender(w http.ResponseWriter, req *http.Request, repositor
 		}
 		if j := r.job(repository, key); j != nil {
 			j.wait(req.Context().Done(), min(atMost, maxWait))
-			return writeState(w, http.StatusOK, j.state())
+			return registry.WriteJSON(w, http.StatusOK, j.state())
 		}
 	}
 	state, err := r.State(req.Context(), repository, key)
 	if err != nil {
 		return answer(err)
 	}
-	return writeState(w, http.StatusOK, state)
-}
-
-func writeState(w http.ResponseWriter, status int, state api.Render) error {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	return json.NewEncoder(w).Encode(state)
+	return registry.WriteJSON(w, http.StatusOK, state)
 }
 
 // getContent serves a file of the output of a render, from the moment it is

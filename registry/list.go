@@ -95,6 +95,19 @@ func writeJSON(w http.ResponseWriter, r *http.Request, mediaType string, v any) 
 	return writeBody(w, r, mediaType, body)
 }
 
+// WriteJSON answers a request with a document and a status. That the client went
+// away is no error here.
+func WriteJSON(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+	return nil
+}
+
 // writeBody writes a small answer. That the client went away is no error here.
 func writeBody(w http.ResponseWriter, r *http.Request, mediaType string, body []byte) error {
 	h := w.Header()

@@ -2,7 +2,6 @@ package frames
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -50,7 +49,7 @@ func (h *Handler) ServeExtension(w http.ResponseWriter, r *http.Request, reposit
 		if err != nil {
 			return err
 		}
-		return writeJSON(w, http.StatusOK, api.Elders{Blobs: len(elders)})
+		return registry.WriteJSON(w, http.StatusOK, api.Elders{Blobs: len(elders)})
 	}
 	d := digest.Digest(rest)
 	if err := d.Validate(); err != nil || d.Algorithm() != digest.SHA256 {
@@ -69,7 +68,7 @@ func (h *Handler) ServeExtension(w http.ResponseWriter, r *http.Request, reposit
 // postOffer says which frames of a layer are missing.
 func (h *Handler) postOffer(w http.ResponseWriter, r *http.Request, repository string, d digest.Digest) error {
 	if _, err := h.meta.PromiseBlob(r.Context(), repository, d); err == nil {
-		return writeJSON(w, http.StatusOK, api.Offer{Exists: true, Missing: []api.FrameRange{}})
+		return registry.WriteJSON(w, http.StatusOK, api.Offer{Exists: true, Missing: []api.FrameRange{}})
 	}
 	encoded, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxIndex))
 	if err != nil {
@@ -83,7 +82,7 @@ func (h *Handler) postOffer(w http.ResponseWriter, r *http.Request, repository s
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, offer(x, places))
+	return registry.WriteJSON(w, http.StatusOK, offer(x, places))
 }
 
 // putFrames takes the missing frames of a layer and puts the layer together.
@@ -106,7 +105,7 @@ func (h *Handler) putFrames(w http.ResponseWriter, r *http.Request, repository s
 		return answer(err)
 	}
 	w.Header().Set("Location", "/v2/"+repository+"/blobs/"+d.String())
-	return writeJSON(w, http.StatusCreated, api.Blob{Digest: d, Size: record.Size})
+	return registry.WriteJSON(w, http.StatusCreated, api.Blob{Digest: d, Size: record.Size})
 }
 
 // errBody says that the body of a request is not what it should be.
@@ -128,10 +127,4 @@ func answer(err error) error {
 
 func refuse(code, format string, args ...any) error {
 	return &registry.Error{Status: http.StatusBadRequest, Code: code, Message: fmt.Sprintf(format, args...)}
-}
-
-func writeJSON(w http.ResponseWriter, status int, v any) error {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	return json.NewEncoder(w).Encode(v)
 }

@@ -78,7 +78,7 @@ func (h *Handler) listHolds(w http.ResponseWriter, r *http.Request, name string)
 	for i, one := range held {
 		holds[i] = api.Hold{Reference: one.Reference, Reason: one.Reason, Actor: one.Actor}
 	}
-	return writeJSON(w, holds)
+	return registry.WriteJSON(w, http.StatusOK, holds)
 }
 
 func (h *Handler) setHold(w http.ResponseWriter, r *http.Request, name, reference string) error {
@@ -101,7 +101,7 @@ func (h *Handler) listRemoved(w http.ResponseWriter, r *http.Request, name strin
 		removed[i] = api.Removed{Digest: string(g.Digest), MediaType: g.MediaType,
 			Removed: g.Removed.Format(time.RFC3339), Until: g.Expires.Format(time.RFC3339)}
 	}
-	return writeJSON(w, removed)
+	return registry.WriteJSON(w, http.StatusOK, removed)
 }
 
 func (h *Handler) undelete(w http.ResponseWriter, r *http.Request, name, reference string) error {
@@ -115,14 +115,4 @@ func (h *Handler) undelete(w http.ResponseWriter, r *http.Request, name, referen
 		return err
 	})
 	return answer(w, http.StatusCreated, err)
-}
-
-func writeJSON(w http.ResponseWriter, v any) error {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body) // a client that is gone has no use for it
-	return nil
 }

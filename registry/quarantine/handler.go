@@ -1,7 +1,6 @@
 package quarantine
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -39,11 +38,5 @@ func (h *Handler) ServeExtension(w http.ResponseWriter, r *http.Request, name, r
 	for i, q := range found {
 		blobs[i] = api.Quarantined{Digest: string(q.Digest), Size: q.Size, Since: q.Since.Format(time.RFC3339), Reason: q.Reason}
 	}
-	body, err := json.Marshal(blobs)
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body) // a client that is gone has no use for it
-	return nil
+	return registry.WriteJSON(w, http.StatusOK, blobs)
 }
