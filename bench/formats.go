@@ -247,7 +247,7 @@ func bootable(ctx context.Context, s settings) error {
 			return err
 		},
 		func(int) error {
-			return script(ctx, s.work, fmt.Sprintf("LIBGUESTFS_BACKEND=direct virt-make-fs --format=raw --type=ext4 --size=+512M %s %s", s.tar, theirs))
+			return script(ctx, s.work, fmt.Sprintf("LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg virt-make-fs --format=raw --type=ext4 --size=+512M %s %s", s.tar, theirs))
 		})
 	if err != nil {
 		return err
