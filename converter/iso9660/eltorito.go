@@ -1,8 +1,10 @@
 package iso9660
 
-import "github.com/cloudlets/cloudlets/converter/container"
+import (
+	"bytes"
 
-import "bytes"
+	"github.com/cloudlets/cloudlets/converter/container"
+)
 
 // catalog returns the boot catalog (El Torito, section 2): an entry for the
 // first of BIOS and UEFI, and a section for the second.

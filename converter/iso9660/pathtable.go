@@ -1,8 +1,10 @@
 package iso9660
 
-import "github.com/cloudlets/cloudlets/converter/container"
+import (
+	"encoding/binary"
 
-import "encoding/binary"
+	"github.com/cloudlets/cloudlets/converter/container"
+)
 
 // byteOrder is that of a path table: there is one in each.
 type byteOrder interface {

@@ -1,8 +1,10 @@
 package iso9660
 
-import "github.com/cloudlets/cloudlets/converter/container"
+import (
+	"iter"
 
-import "iter"
+	"github.com/cloudlets/cloudlets/converter/container"
+)
 
 // record is what a directory record says.
 type record struct {
