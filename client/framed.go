@@ -47,7 +47,9 @@ func (r *Repository) openFramed(ctx context.Context, d ocispec.Descriptor) (*fra
 	}
 	pos := frame.Position{Offset: offset, Size: size, Digest: sum}
 	body, indexSize, err := r.fetchHeaders(ctx, d)
-	if hasStatus(err, http.StatusNotFound, http.StatusMethodNotAllowed) {
+	// A public registry may refuse what it does not know. Whether the layer may be
+	// read, is seen when it is.
+	if hasStatus(err, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnauthorized, http.StatusForbidden) {
 		return nil, nil
 	}
 	if err != nil {

@@ -25,7 +25,23 @@ func (r *Repository) Render(ctx context.Context, req api.RenderRequest) (api.Ren
 	}
 	var render api.Render
 	err = r.call(ctx, http.MethodPost, r.extension(api.ComponentRenders), "application/json", bytes.NewReader(body), &render)
+	if err != nil && ctx.Err() == nil && !r.hasRenderer(ctx) {
+		return render, ErrNoRenderer
+	}
 	return render, renderError(req.Image, err)
+}
+
+// hasRenderer reports whether the registry renders, by a question that whoever may
+// pull may ask: public registries refuse others before they say that there is no
+// such path. Where there is no answer it may.
+func (r *Repository) hasRenderer(ctx context.Context) bool {
+	const nobodyHas = digest.Digest("sha256:" + "0000000000000000000000000000000000000000000000000000000000000000")
+	err := r.call(ctx, http.MethodGet, r.extension(api.ComponentRenders, nobodyHas.String()), "", nil, &api.Render{})
+	var e *AnswerError
+	if !errors.As(err, &e) {
+		return true
+	}
+	return e.Status >= http.StatusInternalServerError || e.Status == http.StatusNotFound && e.Code == "MANIFEST_UNKNOWN"
 }
 
 // WaitRender waits until a render is done or has failed. The error is the
@@ -70,19 +86,9 @@ func (r *Repository) renderState(ctx context.Context, key digest.Digest) (api.Re
 	return render, renderError(key, err)
 }
 
-// isForeign reports whether an answer is that of a registry which knows no path of
-// our extension: it has no code of the specification for what is missing.
-func isForeign(err error) bool {
-	var e *AnswerError
-	return errors.As(err, &e) && e.Status == http.StatusNotFound && e.Code == ""
-}
-
 func renderError(d digest.Digest, err error) error {
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case hasStatus(err, http.StatusMethodNotAllowed) || isForeign(err):
-		return ErrNoRenderer
 	}
 	return fmt.Errorf("render %s: %w", d, err)
 }
