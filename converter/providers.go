@@ -168,11 +168,15 @@ func all(outputs ...func(r *render) ([]File, error)) func(r *render) ([]File, er
 // hyperv makes a disk for a machine of generation 2, whose firmware is UEFI.
 func (r *render) hyperv() ([]File, error) {
 	files, err := parts(part{formatVHDX, ""})(r)
-	if err == nil && r.report.UEFI == "" {
+	if err == nil && !r.startsBy(r.report.UEFI) {
 		return nil, fmt.Errorf("machines of generation 2 boot by UEFI: %w", boot.ErrNoBootloader)
 	}
 	return files, err
 }
+
+// startsBy reports whether the disk boots by the firmware that a bootloader is
+// for, as the report says: what is on a disk that was pushed, nobody looked at.
+func (r *render) startsBy(bootloader string) bool { return r.Content != nil || bootloader != "" }
 
 // ovaOf makes a package of a machine with the disk.
 func ovaOf(family ova.Family) func(r *render) ([]File, error) {
@@ -189,7 +193,7 @@ func ovaOf(family ova.Family) func(r *render) ([]File, error) {
 		if err != nil {
 			return nil, err
 		}
-		machine := ova.Machine{Name: machineName, Family: family, UEFI: r.report.BIOS == ""}
+		machine := ova.Machine{Name: machineName, Family: family, UEFI: !r.startsBy(r.report.BIOS)}
 		m, err := ova.Write(r.ctx, machine, []ova.Disk{{File: file.Map, Capacity: disk.Size()}}, r.Open)
 		return []File{{Name: machineName + ".ova", MediaType: api.ArtifactKind(TypeDisk, "ova"), Map: m}}, err
 	}
