@@ -6,7 +6,9 @@
 // appends numbers to a map. For readers: a [File] reads foreign bytes within
 // bounds, [Ranges] finds parts of a file that are used twice, [Units] is the
 // content of parts that are compressed one by one, a [Layout] collects where the
-// grains of a disk stand, and a [Disk] is what every reader returns; a [Filesystem] is what readers of filesystems return.
+// grains of a disk stand, [Sectors] puts one together that leaves some to a
+// parent, and a [Disk] is what every reader returns; a [Filesystem] is what readers
+// of filesystems return. [MaxPieces] bounds what any of it remembers.
 //
 // For both: a parent is what a file leaves content to, and its digest is the only
 // name it goes by: [FindParent], [Parent], [Base]. [UUID] makes the identities

@@ -55,15 +55,7 @@ func (l *Layout) Add(number int64, off uint64) error {
 		return fmt.Errorf("grain at %d of the disk: %w", p.guest, err)
 	}
 	p.host = int64(off)
-	if err := l.take(p); err != nil {
-		return err
-	}
-	if last := len(l.places) - 1; last >= 0 && l.places[last].continuedBy(p) {
-		l.places[last].bytes += p.bytes
-		return nil
-	}
-	l.places = append(l.places, p)
-	return nil
+	return l.take(p)
 }
 
 // AddPacked notes that a grain of the disk stands at off in so many compressed
@@ -80,21 +72,22 @@ func (l *Layout) AddPacked(number int64, off uint64, stored int64) error {
 		return fmt.Errorf("grain at %d of the disk: %w", p.guest, err)
 	}
 	p.host, p.stored = int64(off), stored
-	if err := l.take(p); err != nil {
-		return err
-	}
-	l.places = append(l.places, p)
-	return nil
+	return l.take(p)
 }
 
-// take counts what a place takes of the file. Places that take more than all of
-// it overlap somewhere. That is found out before more of them are kept: an entry
-// of a table is far smaller than a place.
+// take keeps a place, joining it to the one it continues. Places that take more
+// than all of the file overlap somewhere. That is found out before more of them
+// are kept: an entry of a table is far smaller than a place.
 func (l *Layout) take(p place) error {
 	if l.held += p.held(); l.held > l.File.Size {
 		return fmt.Errorf("%w: up to the place at %d of the disk, its grains take more than the file of %d bytes has", ErrFormat, p.guest, l.File.Size)
 	}
-	return nil
+	if last := len(l.places) - 1; last >= 0 && l.places[last].continuedBy(p) {
+		l.places[last].bytes += p.bytes
+		return nil
+	}
+	l.places = append(l.places, p)
+	return CheckPieces(len(l.places))
 }
 
 // place returns the place of a grain on the disk.
@@ -108,7 +101,7 @@ func (l *Layout) place(number int64) (place, error) {
 
 // continuedBy reports whether next follows p on the disk and in the file.
 func (p place) continuedBy(next place) bool {
-	return p.stored == 0 && p.guest+p.bytes == next.guest && p.host+p.bytes == next.host
+	return p.stored == 0 && next.stored == 0 && p.guest+p.bytes == next.guest && p.host+p.bytes == next.host
 }
 
 // Disk returns the disk: what the layout has no place for is zero. source names

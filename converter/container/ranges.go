@@ -22,24 +22,17 @@ func (r *Ranges) Add(what string, off, n int64) {
 	*r = append(*r, Range{What: what, Start: off, End: off + n})
 }
 
-// maxRanges bounds what a hostile file can make a reader remember: 80 MB. It is
-// what a disk of 2 TiB has in blocks of 1 MiB of which no two are neighbours.
-const maxRanges = 2 << 20
-
 // Join is [Ranges.Add] for one of many things of a kind: where it goes on at the
 // end of the last one, both become one range. what is a constant. A file in too
-// many pieces is refused with ErrUnsupported.
+// many pieces is refused as by [CheckPieces].
 func (r *Ranges) Join(what string, off, n int64) error {
 	last := len(*r) - 1
 	if last >= 0 && (*r)[last].What == what && (*r)[last].End == off {
 		(*r)[last].End += n
 		return nil
 	}
-	if last >= maxRanges {
-		return fmt.Errorf("%w: the file is in more than %d pieces; write it anew with qemu-img convert", ErrUnsupported, maxRanges)
-	}
 	r.Add(what, off, n)
-	return nil
+	return CheckPieces(len(*r))
 }
 
 // Check refuses a file in which one place is used for two things: data would

@@ -134,20 +134,9 @@ func (r *reader) readSizes(p []byte) error {
 
 // readMap reads the block map and builds the disk.
 func (r *reader) readMap() error {
-	const piece = 16 << 10 // entries of the map that are read at a time
-	for first := int64(0); first < r.blocks; first += piece {
-		n := min(piece, r.blocks-first)
-		p, err := r.file.Bytes("block map", uint64(r.mapOffset+first*entrySize), n*entrySize)
-		if err != nil {
-			return err
-		}
-		for i := range n {
-			if err := r.addBlock(first+i, binary.LittleEndian.Uint32(p[i*entrySize:])); err != nil {
-				return fmt.Errorf("block %d: %w", first+i, err)
-			}
-		}
-	}
-	return nil
+	return r.file.Entries("block map", uint64(r.mapOffset), r.blocks, entrySize, func(block int64, entry []byte) error {
+		return r.addBlock(block, binary.LittleEndian.Uint32(entry))
+	})
 }
 
 // addBlock appends a block to the disk. entry is what the map has for it.

@@ -111,6 +111,6 @@ func (r *reader) readParent(p []byte) error {
 	if err != nil {
 		return err
 	}
-	r.parent = parent
+	r.disk.Parent = &parent
 	return nil
 }

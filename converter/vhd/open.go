@@ -24,7 +24,7 @@ import (
 // container.ErrUnsupported, see [OpenOver].
 //
 // Memory is bounded by what the file really holds: some 30 bytes for each run of
-// sectors, of which more than 4 million are refused.
+// sectors, of which more than [container.MaxPieces] are refused.
 func Open(r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error) {
 	return OpenOver(r, size, source, nil)
 }
@@ -34,7 +34,7 @@ func Open(r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, err
 // file names it by. Files that name their parent by a path are refused with
 // container.ErrUnsupported.
 func OpenOver(r io.ReaderAt, size int64, source extent.Digest, find container.FindParent) (*container.Disk, error) {
-	disk, err := open(&reader{file: container.File{Reader: r, Size: size}, source: source, find: find})
+	disk, err := open(&reader{file: container.File{Reader: r, Size: size}, find: find, disk: container.Sectors{Source: source}})
 	if err != nil {
 		return nil, fmt.Errorf("open VHD file of %d bytes: %w", size, err)
 	}
@@ -64,18 +64,15 @@ func open(r *reader) (*extent.Map, error) {
 
 // reader reads a VHD file.
 type reader struct {
-	file   container.File
-	source extent.Digest
-	find   container.FindParent
+	file container.File
+	find container.FindParent
 
 	footer footer
 	header header
-	parent container.Parent // of a differencing file
-	end    int64            // where the footer at the end begins, or the file ends
+	end    int64 // where the footer at the end begins, or the file ends
 
-	used   container.Ranges
-	disk   extent.Builder
-	pieces int // of the disk
+	used container.Ranges
+	disk container.Sectors
 }
 
 // fixed returns the disk that is all of the file before its footer.
@@ -85,28 +82,17 @@ func (r *reader) fixed() (*extent.Map, error) {
 		return nil, fmt.Errorf("%w: the fixed disk of %d bytes lies in %d bytes before the footer: is the file whole?",
 			container.ErrFormat, size, r.end)
 	}
-	var b extent.Builder
-	b.Source(r.source, 0, size)
-	return b.Build()
+	r.disk.Hold(0, size)
+	return r.disk.Build()
 }
 
 // readBlocks reads the block allocation table and the blocks' bitmaps, and
 // builds the disk.
 func (r *reader) readBlocks() error {
-	const piece = 16 << 10 // entries of the table that are read at a time
-	for first := int64(0); first < r.header.entries; first += piece {
-		n := min(piece, r.header.entries-first)
-		table, err := r.file.Bytes("block allocation table", r.header.tableOffset+uint64(first*entrySize), n*entrySize)
-		if err != nil {
-			return err
-		}
-		for i := range n {
-			if err := r.addBlock(first+i, binary.BigEndian.Uint32(table[i*entrySize:])); err != nil {
-				return fmt.Errorf("block %d: %w", first+i, err)
-			}
-		}
-	}
-	return nil
+	h := r.header
+	return r.file.Entries("block allocation table", h.tableOffset, h.entries, entrySize, func(block int64, entry []byte) error {
+		return r.addBlock(block, binary.BigEndian.Uint32(entry))
+	})
 }
 
 // addBlock appends a block to the disk. entry is what the table has for it.
@@ -114,7 +100,7 @@ func (r *reader) addBlock(number int64, entry uint32) error {
 	at := number * r.header.blockSize
 	size := min(r.header.blockSize, int64(r.footer.size())-at)
 	if entry == unallocated {
-		r.leave(size)
+		r.disk.Leave(size)
 		return nil
 	}
 	bitmapSize := bitmapSize(r.header.blockSize)
@@ -130,16 +116,7 @@ func (r *reader) addBlock(number int64, entry uint32) error {
 		return err
 	}
 	r.fixBitOrder(bitmap)
-	return r.addSectors(bitmap, off+bitmapSize, size)
-}
-
-// leave appends n bytes that the file does not hold.
-func (r *reader) leave(n int64) {
-	if r.footer.diskType == typeDifferencing {
-		r.parent.AppendTo(&r.disk, r.disk.Size(), n)
-		return
-	}
-	r.disk.Zero(n)
+	return r.disk.Choose(bitmap, sectorSize, off+bitmapSize, size)
 }
 
 // bitmapSize returns the length of the bitmap of a block, in bytes: a bit for
@@ -156,27 +133,4 @@ func (r *reader) fixBitOrder(bitmap []byte) {
 	for i, b := range bitmap {
 		bitmap[i] = bits.Reverse8(b)
 	}
-}
-
-// maxPieces bounds the runs of sectors of a disk, which cost memory.
-const maxPieces = 4 << 20
-
-// addSectors appends size bytes of a block whose sectors begin at off of the
-// file. bitmap has a bit for each that the file holds.
-func (r *reader) addSectors(bitmap container.Bitmap, off, size int64) error {
-	for at := int64(0); at < size; {
-		held := bitmap.At(at / sectorSize)
-		n := min(size-at, bitmap.Same(at/sectorSize)*sectorSize)
-		if held {
-			r.disk.Source(r.source, off+at, n)
-		} else {
-			r.leave(n)
-		}
-		at += n
-		r.pieces++
-	}
-	if r.pieces > maxPieces {
-		return fmt.Errorf("%w: the disk is in more than %d pieces; write it anew: qemu-img convert -O vpc IN OUT", container.ErrUnsupported, maxPieces)
-	}
-	return nil
 }

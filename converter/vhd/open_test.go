@@ -284,25 +284,6 @@ func TestOpenRefusesParentsByPath(t *testing.T) {
 	}
 }
 
-func TestOpenBoundsTheMemoryOfFragments(t *testing.T) {
-	file := sample(t)
-	// A block whose every other sector is held.
-	for i := range sectorSize {
-		file[sampleFirst+i] = 0xaa
-	}
-	r := &reader{file: container.File{Reader: bytes.NewReader(file), Size: int64(len(file))}, source: formattest.Source}
-	bitmap := file[sampleFirst : sampleFirst+sectorSize]
-	var err error
-	for range maxPieces {
-		if err = r.addSectors(bitmap, sampleFirst, blockSize); err != nil {
-			break
-		}
-	}
-	if !errors.Is(err, container.ErrUnsupported) {
-		t.Errorf("got %v", err)
-	}
-}
-
 func TestOpenReadsSmallBlocks(t *testing.T) {
 	want := append(bytes.Repeat([]byte("data"), sectorSize/4), make([]byte, sectorSize)...)
 	if got := format(Options{}).OpenBytes(t, smallFile()); !bytes.Equal(got, want) {

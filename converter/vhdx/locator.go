@@ -45,7 +45,6 @@ func (r *reader) readParent(p []byte) error {
 	if len(p) < locatorEntries+count*locatorEntrySize {
 		return fmt.Errorf("%w: a parent locator of %d bytes for %d entries", container.ErrFormat, len(p), count)
 	}
-	found := false
 	for i := range count {
 		key, value, err := locatorEntry(p, i)
 		if err != nil {
@@ -58,12 +57,12 @@ func (r *reader) readParent(p []byte) error {
 		if err != nil {
 			return fmt.Errorf("parent locator %.100q: %w", key, err)
 		}
-		if found && parent != r.parent {
+		if known := r.disk.Parent; known != nil && *known != parent {
 			return fmt.Errorf("%w: the parent locator names two parents", container.ErrFormat)
 		}
-		r.parent, found = parent, true
+		r.disk.Parent = &parent
 	}
-	if !found {
+	if r.disk.Parent == nil {
 		return fmt.Errorf("%w: the parent locator names no parent", container.ErrFormat)
 	}
 	return nil

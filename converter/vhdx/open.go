@@ -21,7 +21,7 @@ import (
 // refused with container.ErrUnsupported, see [OpenOver].
 //
 // Memory is bounded by what the file really holds: some 30 bytes for each run of
-// sectors, of which more than 4 million are refused.
+// sectors, of which more than [container.MaxPieces] are refused.
 func Open(r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error) {
 	return OpenOver(r, size, source, nil)
 }
@@ -31,7 +31,7 @@ func Open(r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, err
 // file names it by. Files that name their parent by a path are refused with
 // container.ErrUnsupported.
 func OpenOver(r io.ReaderAt, size int64, source extent.Digest, find container.FindParent) (*container.Disk, error) {
-	disk, err := open(&reader{file: container.File{Reader: r, Size: size}, source: source, find: find})
+	disk, err := open(&reader{file: container.File{Reader: r, Size: size}, find: find, disk: container.Sectors{Source: source}})
 	if err != nil {
 		return nil, fmt.Errorf("open VHDX file of %d bytes: %w", size, err)
 	}
@@ -53,9 +53,8 @@ func open(r *reader) (*extent.Map, error) {
 
 // reader reads a VHDX file.
 type reader struct {
-	file   container.File
-	source extent.Digest
-	find   container.FindParent
+	file container.File
+	find container.FindParent
 
 	table, metadata region
 
@@ -63,41 +62,28 @@ type reader struct {
 	blockSize    int64 // bytes
 	sector       int64 // bytes
 	differencing bool
-	parent       container.Parent
 
-	used   container.Ranges
-	disk   extent.Builder
-	pieces int   // of the disk
-	noted  int64 // the chunks up to here have their bitmaps in used
+	used  container.Ranges
+	disk  container.Sectors
+	noted int64 // the chunks up to here have their bitmaps in used
 }
 
 // readBlocks reads the block allocation table and builds the disk.
 func (r *reader) readBlocks() error {
-	const piece = 8 << 10 // entries of the table that are read at a time
 	blocks, ratio := container.DivideUp(r.size, r.blockSize), chunkRatio(r.blockSize, r.sector)
 	entries := tableEntries(blocks, ratio, r.differencing)
 	if entries*entrySize > r.table.length {
 		return fmt.Errorf("%w: the block allocation table has %d bytes, the disk of %d bytes needs %d entries of %d",
 			container.ErrFormat, r.table.length, r.size, entries, entrySize)
 	}
-	for first := int64(0); first < entries; first += piece {
-		n := min(piece, entries-first)
-		p, err := r.file.Bytes("block allocation table", uint64(r.table.offset+first*entrySize), n*entrySize)
-		if err != nil {
-			return err
+	return r.file.Entries("block allocation table", uint64(r.table.offset), entries, entrySize, func(i int64, entry []byte) error {
+		chunk, within := i/(ratio+1), i%(ratio+1)
+		block := chunk*ratio + within
+		if within == ratio || block >= blocks {
+			return nil // a bitmap's entry, or none
 		}
-		for i := range n {
-			chunk, within := (first+i)/(ratio+1), (first+i)%(ratio+1)
-			block := chunk*ratio + within
-			if within == ratio || block >= blocks {
-				continue // a bitmap's entry, or none
-			}
-			if err := r.addBlock(block, binary.LittleEndian.Uint64(p[i*entrySize:])); err != nil {
-				return fmt.Errorf("block %d: %w", block, err)
-			}
-		}
-	}
-	return nil
+		return r.addBlock(block, binary.LittleEndian.Uint64(entry))
+	})
 }
 
 // addBlock appends a block to the disk. entry is what the table has for it.
@@ -107,7 +93,7 @@ func (r *reader) addBlock(block int64, entry uint64) error {
 	state, off := entry&entryState, entry&entryOffset
 	switch state {
 	case stateNotPresent:
-		r.leave(n)
+		r.disk.Leave(n)
 		return nil
 	case stateUndefined, stateZero, stateUnmapped, stateOldUnmapped:
 		r.disk.Zero(n)
@@ -125,21 +111,9 @@ func (r *reader) addBlock(block int64, entry uint64) error {
 	if state == statePartial {
 		return r.addSectors(block, int64(off), n)
 	}
-	r.disk.Source(r.source, int64(off), n)
+	r.disk.Hold(int64(off), n)
 	return nil
 }
-
-// leave appends n bytes that the file does not hold.
-func (r *reader) leave(n int64) {
-	if r.differencing {
-		r.parent.AppendTo(&r.disk, r.disk.Size(), n)
-		return
-	}
-	r.disk.Zero(n)
-}
-
-// maxPieces bounds the runs of sectors of a disk, which cost memory.
-const maxPieces = 4 << 20
 
 // addSectors appends n bytes of a block at off of the file, of which the bitmap
 // of its chunk says what is the parent's.
@@ -151,20 +125,7 @@ func (r *reader) addSectors(block, off, n int64) error {
 	if err != nil {
 		return err
 	}
-	for at := int64(0); at < n; {
-		run := min(n-at, bitmap.Same(at/r.sector)*r.sector)
-		if bitmap.At(at / r.sector) {
-			r.disk.Source(r.source, off+at, run)
-		} else {
-			r.leave(run)
-		}
-		at += run
-		r.pieces++
-	}
-	if r.pieces > maxPieces {
-		return fmt.Errorf("%w: the disk is in more than %d pieces; merge it with its parent", container.ErrUnsupported, maxPieces)
-	}
-	return nil
+	return r.disk.Choose(bitmap, r.sector, off, n)
 }
 
 // bitmap returns the bits of a block (2.5.1.2): part of the bitmap of its chunk.
