@@ -35,6 +35,10 @@ type Format struct {
 	WriteWith func(ctx context.Context, disk *extent.Map, open extent.Opener, spool container.Spool) (*extent.Map, error)
 	// Open reads one; nil where the format is only written.
 	Open func(r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error)
+	// WriteOver writes what differs from a parent, and OpenOver reads it; nil where
+	// the format knows no parents.
+	WriteOver func(disk *extent.Map, parent *container.Base) (*extent.Map, error)
+	OpenOver  func(r io.ReaderAt, size int64, source extent.Digest, find container.FindParent) (*container.Disk, error)
 	// Variants are options of qemu-img convert, -o and others, that give files of
 	// which Open reads the disk.
 	Variants [][]string
@@ -60,6 +64,9 @@ func Run(t *testing.T, f Format) {
 	if f.writes() && f.Open != nil {
 		t.Run("what is written is read", f.testRoundTrip)
 		t.Run("a file cut short is an error or the same disk", f.testTruncated)
+	}
+	if f.WriteOver != nil {
+		t.Run("what is left to a parent is read with it alone", f.testParent)
 	}
 }
 

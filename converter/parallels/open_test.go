@@ -107,3 +107,6 @@ func TestOpenRefusesDataInTheTable(t *testing.T) {
 }
 
 func TestWriteRefusesALargerDisk(t *testing.T) { format.CheckLargest(t, maxDisk, ErrTooLarge) }
+
+// A guest must be able to write to the disk: that adds clusters.
+func TestGuestsWriteToTheDisk(t *testing.T) { format.CheckGuestWrites(t, 200<<20) }

@@ -17,6 +17,7 @@ func format(opts Options, variants ...[]string) formattest.Format {
 		QEMU:     "vpc",
 		Write:    func(disk *extent.Map) (*extent.Map, error) { return Write(disk, opts) },
 		Open:     Open,
+		OpenOver: OpenOver,
 		Unit:     max(opts.Align, sectorSize),
 		Variants: variants,
 	}
@@ -24,7 +25,11 @@ func format(opts Options, variants ...[]string) formattest.Format {
 
 func TestContract(t *testing.T) {
 	t.Run("dynamic", func(t *testing.T) {
-		formattest.Run(t, format(Options{}, []string{"-o", "subformat=dynamic"}, []string{"-o", "subformat=dynamic,force_size=on"}))
+		f := format(Options{}, []string{"-o", "subformat=dynamic"}, []string{"-o", "subformat=dynamic,force_size=on"})
+		f.WriteOver = func(disk *extent.Map, parent *container.Base) (*extent.Map, error) {
+			return Write(disk, Options{Parent: parent})
+		}
+		formattest.Run(t, f)
 	})
 	t.Run("fixed", func(t *testing.T) {
 		formattest.Run(t, format(Options{Fixed: true}, []string{"-o", "subformat=fixed"}, []string{"-o", "subformat=fixed,force_size=on"}))

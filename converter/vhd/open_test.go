@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/convertertest"
 	"github.com/cloudlets/cloudlets/converter/formattest"
@@ -214,41 +212,6 @@ func TestOpenReadsXenServersFiles(t *testing.T) {
 	if got := format(Options{}).OpenBytes(t, file); !bytes.Equal(got, want) {
 		t.Error("the disk differs")
 	}
-}
-
-func TestDifferencingFilesNameTheirParentByDigest(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		blobs := convertertest.Blobs{}
-		parent := convertertest.DrawMap(t, blobs, 64<<20)
-		off := rapid.Int64Range(0, parent.Size()).Draw(t, "change at")
-		disk, err := extent.Overlay(parent, off, convertertest.DrawMap(t, blobs, 1<<14))
-		if err != nil {
-			t.Fatal(err)
-		}
-		base := &container.Base{Digest: blobs.Add(convertertest.Bytes(t, parent, blobs)), Map: parent}
-		file := mustWrite(t, disk, Options{Parent: base})
-		blobs[formattest.Source] = convertertest.Bytes(t, file, blobs)
-
-		find := func(d extent.Digest) (container.Parent, error) {
-			if d != base.Digest {
-				t.Fatalf("asked for %s", d)
-			}
-			return container.Parent{Digest: d, Size: parent.Size()}, nil
-		}
-		r := bytes.NewReader(blobs[formattest.Source])
-		got, err := OpenOver(r, r.Size(), formattest.Source, find)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := convertertest.Bytes(t, disk, blobs)
-		want = append(want, make([]byte, -len(want)&(sectorSize-1))...)
-		if !bytes.Equal(convertertest.Bytes(t, got.Map, blobs), want) {
-			t.Fatal("the disk differs from what was written")
-		}
-		if _, err := Open(r, r.Size(), formattest.Source); !errors.Is(err, container.ErrUnsupported) {
-			t.Fatalf("opened without its parent: %v", err)
-		}
-	})
 }
 
 func TestDifferencingFilesAreSmall(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/formattest"
 	"github.com/cloudlets/cloudlets/extent"
 )
@@ -15,14 +16,19 @@ func format(opts Options, variants ...[]string) formattest.Format {
 		NoHoles:  true,
 		Write:    func(disk *extent.Map) (*extent.Map, error) { return Write(disk, opts) },
 		Open:     Open,
+		OpenOver: OpenOver,
 		Variants: variants,
 	}
 }
 
 func TestContract(t *testing.T) {
-	formattest.Run(t, format(Options{},
+	f := format(Options{},
 		[]string{"-o", "subformat=dynamic"}, []string{"-o", "subformat=dynamic,block_size=1M"},
-		[]string{"-o", "subformat=dynamic,block_size=256M,log_size=4M"}, []string{"-o", "subformat=fixed,block_size=8M"}))
+		[]string{"-o", "subformat=dynamic,block_size=256M,log_size=4M"}, []string{"-o", "subformat=fixed,block_size=8M"})
+	f.WriteOver = func(disk *extent.Map, parent *container.Base) (*extent.Map, error) {
+		return Write(disk, Options{Parent: parent})
+	}
+	formattest.Run(t, f)
 }
 
 func TestContractOfLargeBlocks(t *testing.T) {

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/convertertest"
 	"github.com/cloudlets/cloudlets/converter/formattest"
@@ -148,47 +146,6 @@ func TestOpenChecksChecksums(t *testing.T) {
 	if err := openErr(file); !errors.Is(err, container.ErrFormat) {
 		t.Errorf("region tables that differ: %v", err)
 	}
-}
-
-// differencing returns the file of a disk over its base, both of parts that
-// DrawMap draws, and what is needed to read it.
-func differencing(t *rapid.T) (file []byte, base *container.Base, disk *extent.Map, blobs convertertest.Blobs) {
-	blobs = convertertest.Blobs{}
-	parent := convertertest.DrawMap(t, blobs, 64<<20)
-	off := rapid.Int64Range(0, parent.Size()).Draw(t, "change at")
-	disk, err := extent.Overlay(parent, off, convertertest.DrawMap(t, blobs, 1<<14))
-	if err != nil {
-		t.Fatal(err)
-	}
-	base = &container.Base{Digest: blobs.Add(convertertest.Bytes(t, parent, blobs)), Map: parent}
-	file = convertertest.Bytes(t, write(t, disk, Options{Parent: base}), blobs)
-	blobs[formattest.Source] = file
-	return file, base, disk, blobs
-}
-
-func TestDifferencingFilesNameTheirParentByDigest(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		file, base, disk, blobs := differencing(t)
-		find := func(d extent.Digest) (container.Parent, error) {
-			if d != base.Digest {
-				t.Fatalf("asked for %s", d)
-			}
-			return container.Parent{Digest: d, Size: base.Map.Size()}, nil
-		}
-		r := bytes.NewReader(file)
-		got, err := OpenOver(r, r.Size(), formattest.Source, find)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := convertertest.Bytes(t, disk, blobs)
-		want = append(want, make([]byte, -len(want)&(sectorSize-1))...)
-		if !bytes.Equal(convertertest.Bytes(t, got.Map, blobs), want) {
-			t.Fatal("the disk differs from what was written")
-		}
-		if _, err := Open(r, r.Size(), formattest.Source); !errors.Is(err, container.ErrUnsupported) {
-			t.Fatalf("opened without its parent: %v", err)
-		}
-	})
 }
 
 // parentFile returns a differencing file whose parent is of one byte's digits.

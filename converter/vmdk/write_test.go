@@ -84,4 +84,7 @@ func TestDisksHaveTheirOwnIdentity(t *testing.T) {
 	}
 }
 
+// A guest must be able to write to the disk: that adds tables and grains.
+func TestGuestsWriteToTheDisk(t *testing.T) { sparse.CheckGuestWrites(t, gib) }
+
 func BenchmarkWrite(b *testing.B) { sparse.BenchmarkWrite(b) }
