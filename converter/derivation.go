@@ -2,12 +2,15 @@ package converter
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/converter/disk"
+	"github.com/cloudlets/cloudlets/image/cloudlet"
 )
 
 // Derivation is what decides every byte of an output. Its JSON is canonical:
@@ -31,9 +34,55 @@ type Derivation struct {
 	Compress       string `json:"compress,omitempty"`
 }
 
+// Derive returns what a request asks for, but for its configuration: see
+// [Configuration].
+func Derive(req api.RenderRequest) Derivation {
+	d := Derivation{
+		Converter: Version, Image: req.Image, Format: req.Format, Size: req.Size, FreeSpace: req.FreeSpace,
+		Volatile: req.Volatile, KernelArgs: strings.Join(strings.Fields(req.KernelArgs), " "),
+		Type: req.Type, Entrypoint: req.Entrypoint, Compress: req.Compress,
+		Persistent: req.Persistent, VolatileTmpfs: req.VolatileTmpfs,
+	}
+	if req.Type == TypePersistent {
+		d.PersistentSize = req.PersistentSize
+	}
+	if req.Bootkit != nil {
+		d.Bootkit = req.Bootkit.Digest
+	}
+	return d
+}
+
+// ErrSecrets refuses a configuration with secrets. All who may pull a derived
+// artifact could read them, and all who see its digest could guess at them.
+var ErrSecrets = errors.New("the configuration has secrets, which a derived artifact would show to all who may pull it: " +
+	"render the image into a file on your own machine, with cloudlets raw or render --here -o, or leave the secret arguments out")
+
+// Configuration reads a configuration for an image of which an artifact is to be
+// derived: none is the empty one. The error is ErrSecrets, or says what is not
+// valid.
+func Configuration(m *cloudlet.Manifest, given json.RawMessage) (*cloudlet.Configuration, error) {
+	c, err := m.Configure(given)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Secrets()) > 0 {
+		return nil, ErrSecrets
+	}
+	return c, nil
+}
+
 // Canonical returns the derivation as JSON, and the digest of that: the
 // derivation key.
 func (d Derivation) Canonical() (parameters string, key digest.Digest, err error) {
+	format, err := FindFormat(d.Format)
+	if err != nil {
+		return "", "", err
+	}
+	compression, err := format.Compression(d.Compress)
+	if err != nil {
+		return "", "", err
+	}
+	d.Compress = compression.Name
 	b, err := json.Marshal(d)
 	return string(b), digest.FromBytes(b), err
 }

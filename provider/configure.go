@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/cloudlets/cloudlets/api"
@@ -12,11 +11,6 @@ import (
 	"github.com/cloudlets/cloudlets/image/cloudlet"
 	"github.com/cloudlets/cloudlets/image/configure"
 )
-
-// errSecrets refuses a configuration with secrets. All who may pull the derived
-// artifact could read them, and all who see its digest could guess at them.
-var errSecrets = errors.New("the configuration has secrets, which a derived artifact would show to all who may pull it: " +
-	"render the image on your own machine, with cloudlets raw, or leave the secret arguments out")
 
 // canonical returns the configuration of a request in the form that derivation
 // keys are made of: nil where none is given.
@@ -40,14 +34,8 @@ func (g *golden) configuration(given json.RawMessage) (*cloudlet.Configuration, 
 	if g.content != nil {
 		return nil, unrenderable(fmt.Errorf("a configuration changes files: %w", converter.ErrNoFiles))
 	}
-	c, err := g.manifest.Configure(given)
-	if err != nil {
-		return nil, unrenderable(err)
-	}
-	if len(c.Secrets()) > 0 {
-		return nil, unrenderable(errSecrets)
-	}
-	return c, nil
+	c, err := converter.Configuration(g.manifest, given)
+	return c, unrenderable(err)
 }
 
 // configured returns the tree of a request with its configuration in it, and the

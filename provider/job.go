@@ -21,7 +21,6 @@ type job struct {
 
 	mu     sync.Mutex
 	output []converter.File // none until planned
-	kind   string           // artifact type of the output
 	render api.Render
 	err    error
 }
@@ -44,11 +43,11 @@ func (j *job) setPlan(p planned, err error) {
 		close(j.done)
 		return
 	}
-	j.output, j.kind = p.output.Files, p.output.ArtifactType
+	j.output = p.output.Files
 	j.render.State = api.RenderPlanned
 	j.render.Files = describeFiles(j.render.Content, p.output.Files)
 	j.render.Size = j.render.Files[0].Size
-	j.render.Boot, j.render.Notes = p.describe(p.image.content == nil && parameters(j.request).BootsAlone())
+	j.render.Boot, j.render.Notes = p.describe(p.image.content == nil && converter.Derive(j.request).Parameters().BootsAlone())
 	j.render.CommandLine = p.output.Report.CommandLine
 }
 

@@ -17,7 +17,6 @@ import (
 	"github.com/cloudlets/cloudlets/blobstore"
 	"github.com/cloudlets/cloudlets/blobstore/cache"
 	"github.com/cloudlets/cloudlets/converter"
-	"github.com/cloudlets/cloudlets/converter/disk"
 	"github.com/cloudlets/cloudlets/converter/grub"
 	"github.com/cloudlets/cloudlets/image/template"
 	"github.com/cloudlets/cloudlets/registry/metadata"
@@ -147,17 +146,19 @@ func (r *Renderer) Render(ctx context.Context, repository string, req api.Render
 	if err := req.Image.Validate(); err != nil {
 		return api.Render{}, badRequest("image digest %q: %w", req.Image, err)
 	}
-	if err := parameters(req).Check(); err != nil {
+	d := converter.Derive(req)
+	params := d.Parameters()
+	if err := params.Check(); err != nil {
 		return api.Render{}, badRequest("%w", err)
 	}
 	if string(req.Config) == "null" {
 		req.Config = nil
 	}
-	config, err := r.canonical(ctx, repository, req)
-	if err != nil {
+	var err error
+	if d.Config, err = r.canonical(ctx, repository, req); err != nil {
 		return api.Render{}, err
 	}
-	canonical, key, err := derive(req, config)
+	canonical, key, err := d.Canonical()
 	if err != nil {
 		return api.Render{}, err
 	}
@@ -168,7 +169,7 @@ func (r *Renderer) Render(ctx context.Context, repository string, req api.Render
 	}
 	j := r.begin(jobKey{repository, key}, canonical, req)
 	var patience <-chan time.Time // none: planning is quick
-	if parameters(req).ReadsContent() {
+	if params.ReadsContent() {
 		timer := time.NewTimer(maxPlanning)
 		defer timer.Stop()
 		patience = timer.C
@@ -294,7 +295,7 @@ func (r *Renderer) run(ctx context.Context, j *job) {
 	}
 	r.sealing <- struct{}{}
 	defer func() { <-r.sealing }()
-	j.finish(r.publish(ctx, j, p.image, p.output.Package))
+	j.finish(r.publish(ctx, j, p))
 	if err := j.failure(); err != nil && ctx.Err() == nil {
 		r.log.Error("render failed", "repository", j.key.repository, "image", j.request.Image, "format", j.request.Format, "error", err)
 	}
@@ -312,7 +313,7 @@ func (r *Renderer) plan(ctx context.Context, repository string, req api.RenderRe
 	if p.image, err = r.load(ctx, repository, req.Image); err != nil {
 		return p, err
 	}
-	params := parameters(req)
+	params := converter.Derive(req).Parameters()
 	params.Manifest = p.image.manifest
 	params.Disk.Seed, params.Disk.Packer = p.image.descriptor.Digest.String(), &r.packer
 	if req.Bootkit != nil {
@@ -333,13 +334,4 @@ func (r *Renderer) plan(ctx context.Context, repository string, req api.RenderRe
 	in := converter.Input{Tree: tree, Content: p.image.content, Open: r.blobs, Spool: &spool{r, repository}}
 	p.output, err = converter.Render(ctx, in, params)
 	return p, unrenderable(err)
-}
-
-// parameters returns what a request says of its output.
-func parameters(req api.RenderRequest) converter.Parameters {
-	return converter.Parameters{
-		Format: req.Format, Type: req.Type, Entrypoint: req.Entrypoint, Compress: req.Compress,
-		Disk:   disk.Options{Size: req.Size, FreeSpace: req.FreeSpace, KernelArgs: strings.Fields(req.KernelArgs)},
-		Mounts: converter.Mounts{Persistent: req.Persistent, PersistentSize: req.PersistentSize, VolatileTmpfs: req.VolatileTmpfs},
-	}
 }

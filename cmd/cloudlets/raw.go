@@ -1,13 +1,6 @@
 package main
 
-import (
-	"strings"
-
-	"github.com/spf13/cobra"
-
-	"github.com/cloudlets/cloudlets/converter"
-	"github.com/cloudlets/cloudlets/converter/disk"
-)
+import "github.com/spf13/cobra"
 
 func newRaw(g *globals) *cobra.Command {
 	var flags renderFlags
@@ -34,17 +27,4 @@ without a bootloader. It is render --here --format raw: see there.
 		panic(err) // There is such a flag.
 	}
 	return cmd
-}
-
-// parameters returns what the flags say of an output in a format.
-func (f *renderFlags) parameters(format string) converter.Parameters {
-	p := converter.Parameters{
-		Format: format, Type: f.outputType, Entrypoint: f.entrypoint, Compress: f.compress,
-		Disk:   disk.Options{Size: int64(f.size), FreeSpace: int64(f.freeSpace), KernelArgs: strings.Fields(f.kernelArgs)},
-		Mounts: converter.Mounts{Persistent: f.persistent, VolatileTmpfs: f.tmpfs},
-	}
-	if f.outputType == converter.TypePersistent {
-		p.Disk.Size, p.Mounts.Persistent, p.Mounts.PersistentSize = 0, true, p.Disk.Size
-	}
-	return p
 }

@@ -57,15 +57,8 @@ func (f *renderFlags) request(cmd *cobra.Command, g *globals, repo *client.Repos
 	if err != nil {
 		return api.RenderRequest{}, fmt.Errorf("%s: %w", repo.Reference, err)
 	}
-	req := api.RenderRequest{
-		Image: d.Digest, Format: format, Size: int64(f.size), FreeSpace: int64(f.freeSpace),
-		KernelArgs: f.kernelArgs, Volatile: f.volatile,
-		Type: f.outputType, Compress: f.compress, Entrypoint: f.entrypoint, VolatileTmpfs: f.tmpfs,
-		Persistent: f.persistent || f.outputType == converter.TypePersistent,
-	}
-	if f.outputType == converter.TypePersistent {
-		req.Size, req.PersistentSize = 0, req.Size
-	}
+	req := f.ask(format)
+	req.Image = d.Digest
 	if req.Config, err = readConfig(cmd, f.config); err != nil {
 		return req, err
 	}
@@ -73,6 +66,25 @@ func (f *renderFlags) request(cmd *cobra.Command, g *globals, repo *client.Repos
 		req.Bootkit, err = resolveBootkit(cmd, g, repo, f.bootkit)
 	}
 	return req, err
+}
+
+// ask returns what the flags say of an output, whatever the image.
+func (f *renderFlags) ask(format string) api.RenderRequest {
+	req := api.RenderRequest{
+		Format: format, Size: int64(f.size), FreeSpace: int64(f.freeSpace),
+		KernelArgs: f.kernelArgs, Volatile: f.volatile,
+		Type: f.outputType, Compress: f.compress, Entrypoint: f.entrypoint, VolatileTmpfs: f.tmpfs,
+		Persistent: f.persistent || f.outputType == converter.TypePersistent,
+	}
+	if f.outputType == converter.TypePersistent {
+		req.Size, req.PersistentSize = 0, req.Size
+	}
+	return req
+}
+
+// parameters returns what the flags say of an output that is rendered here.
+func (f *renderFlags) parameters(format string) converter.Parameters {
+	return converter.Derive(f.ask(format)).Parameters()
 }
 
 func orLatest(reference string) string {

@@ -1,4 +1,4 @@
-package provider
+package converter
 
 import (
 	"encoding/json"
@@ -8,6 +8,13 @@ import (
 
 	"github.com/cloudlets/cloudlets/api"
 )
+
+// derive returns the parameters and the key of a request with a configuration.
+func derive(req api.RenderRequest, config json.RawMessage) (parameters string, key digest.Digest, err error) {
+	d := Derive(req)
+	d.Config = config
+	return d.Canonical()
+}
 
 func TestEqualRequestsHaveEqualKeys(t *testing.T) {
 	image := digest.FromString("image")
