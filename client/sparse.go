@@ -8,6 +8,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 )
 
 // Descriptor returns a descriptor.
@@ -18,14 +19,19 @@ func Descriptor(mediaType string, d digest.Digest, size int64) ocispec.Descripto
 // hole is the size and alignment of runs of zeros that are skipped, in bytes.
 const hole = 64 << 10
 
+// flushSize is how much of a file is written before the kernel is asked to bring
+// it to the disk, in bytes.
+const flushSize = 32 << 20
+
 // SparseFile is a file being written from beginning to end, with holes for runs
 // of zeros. Nobody sees it under its name before Commit.
 type SparseFile struct {
-	file *os.File
-	path string
-	size int64
-	data int64  // bytes of it that are no hole
-	tail []byte // less than a hole, not written yet
+	file    *os.File
+	path    string
+	size    int64
+	flushed int64  // up to where the kernel was asked to write
+	data    int64  // bytes of it that are no hole
+	tail    []byte // less than a hole, not written yet
 }
 
 // CreateSparse begins a file that will replace path.
@@ -40,24 +46,22 @@ func CreateSparse(path string) (*SparseFile, error) {
 // Write appends p.
 func (s *SparseFile) Write(p []byte) (int, error) {
 	written := 0
-	for written < len(p) {
-		n := min(hole-len(s.tail), len(p)-written)
-		if len(s.tail) == 0 && n == hole {
-			if err := s.put(p[written : written+n]); err != nil {
-				return written, err
-			}
-			written += n
-			continue
+	if len(s.tail) > 0 {
+		written = min(hole-len(s.tail), len(p))
+		s.tail = append(s.tail, p[:written]...)
+		if len(s.tail) < hole {
+			return written, nil
 		}
-		s.tail = append(s.tail, p[written:written+n]...)
-		written += n
-		if len(s.tail) == hole {
-			if err := s.flush(); err != nil {
-				return written, err
-			}
+		if err := s.flush(); err != nil {
+			return 0, err
 		}
 	}
-	return written, nil
+	whole := (len(p) - written) / hole * hole
+	if err := s.put(p[written : written+whole]); err != nil {
+		return written, err
+	}
+	s.tail = append(s.tail, p[written+whole:]...)
+	return len(p), nil
 }
 
 func (s *SparseFile) flush() error {
@@ -69,15 +73,42 @@ func (s *SparseFile) flush() error {
 // zeros is what a hole reads as.
 var zeros [hole]byte
 
+// put appends p, in which holes may begin wherever a multiple of their size
+// does. What is between two holes is written at once: a kernel gives large pages
+// to large writes.
 func (s *SparseFile) put(p []byte) error {
-	if !bytes.Equal(p, zeros[:len(p)]) {
-		if _, err := s.file.WriteAt(p, s.size); err != nil {
+	for len(p) > 0 {
+		data := 0
+		for data < len(p) && !isHole(p[data:]) {
+			data = min(data+hole, len(p))
+		}
+		if _, err := s.file.WriteAt(p[:data], s.size); err != nil {
 			return err
 		}
-		s.data += int64(len(p))
+		s.data += int64(data)
+		skipped := min(hole, len(p)-data)
+		s.size += int64(data + skipped)
+		s.writeBack()
+		p = p[data+skipped:]
 	}
-	s.size += int64(len(p))
 	return nil
+}
+
+// writeBack has the kernel begin to write what was written to the file, so that
+// little is left for Commit to wait for.
+func (s *SparseFile) writeBack() {
+	if s.size-s.flushed < flushSize {
+		return
+	}
+	// An error is told by Sync.
+	_ = unix.SyncFileRange(int(s.file.Fd()), s.flushed, s.size-s.flushed, unix.SYNC_FILE_RANGE_WRITE)
+	s.flushed = s.size
+}
+
+// isHole tells whether p begins with a hole, or is the beginning of one.
+func isHole(p []byte) bool {
+	n := min(hole, len(p))
+	return bytes.Equal(p[:n], zeros[:n])
 }
 
 // finish writes what is left.
