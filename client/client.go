@@ -84,6 +84,9 @@ func (c *Client) repository(ref registry.Reference) *Repository {
 		Client:    c.send,
 		Reference: ref,
 		PlainHTTP: c.overHTTP(ref.Registry),
+		// Where a tag stands in for the Referrers API, the index that it pointed to
+		// before stays: many registries let nobody delete.
+		SkipReferrersGC: true,
 	}
 	return &Repository{Repository: repo, client: c}
 }

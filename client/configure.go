@@ -30,11 +30,16 @@ var ErrNotDirectory = errors.New("only a directory is configured in place: for o
 // Configure returns the tree of the image with a configuration in it, and which
 // parts of the configuration have no effect. See [configure.Apply].
 func (i *Image) Configure(ctx context.Context, s Setup) (t *image.Tree, unused []string, err error) {
+	return i.configure(ctx, i.Tree, s)
+}
+
+// configure is Configure for a tree that was made of the image's.
+func (i *Image) configure(ctx context.Context, from *image.Tree, s Setup) (t *image.Tree, unused []string, err error) {
 	c, err := s.Manifest.Configure(s.Config)
 	if err != nil {
 		return nil, nil, err
 	}
-	in := configure.Input{Tree: i.Tree, Open: i, Manifest: s.Manifest, Configuration: c, Env: s.Env}
+	in := configure.Input{Tree: from, Open: i, Manifest: s.Manifest, Configuration: c, Env: s.Env}
 	t, report, err := configure.Apply(ctx, in, new(template.Runner))
 	if err != nil {
 		return nil, nil, err

@@ -44,18 +44,11 @@ func (i *Image) RenderHere(ctx context.Context, l Local) (r Rendered, err error)
 	if i.Content != nil && (l.Volatile || l.Config != nil) {
 		return r, fmt.Errorf("a configuration and volatile paths change files: %w", converter.ErrNoFiles)
 	}
-	tree := i.Tree
-	if tree != nil && configure.Needed(tree, l.Setup.Manifest, l.Config) {
-		if tree, r.Unused, err = i.Configure(ctx, l.Setup); err != nil {
+	var tree *image.Tree
+	if i.Tree != nil {
+		if tree, r.Unused, err = i.configured(ctx, l); err != nil {
 			return r, err
 		}
-	}
-	if tree != nil && !l.Volatile {
-		if tree, err = image.DropVolatile(tree, l.Setup.Manifest); err != nil {
-			return r, err
-		}
-	}
-	if tree != nil {
 		if l.Disk.Seed, err = i.seed(ctx); err != nil {
 			return r, err
 		}
@@ -73,6 +66,21 @@ func (i *Image) RenderHere(ctx context.Context, l Local) (r Rendered, err error)
 	in.Open = r.Open
 	r.Output, err = converter.Render(ctx, in, l.Parameters)
 	return r, err
+}
+
+// configured returns the tree of a render, as a registry makes it: the
+// configuration may bring back what was volatile.
+func (i *Image) configured(ctx context.Context, l Local) (t *image.Tree, unused []string, err error) {
+	t = i.Tree
+	if !l.Volatile {
+		if t, err = image.DropVolatile(t, l.Setup.Manifest); err != nil {
+			return nil, nil, err
+		}
+	}
+	if !configure.Needed(t, l.Setup.Manifest, l.Config) {
+		return t, nil, nil
+	}
+	return i.configure(ctx, t, l.Setup)
 }
 
 // seed returns what UUIDs are made of: the digest of the image, as in a registry.

@@ -14,7 +14,7 @@ import (
 )
 
 // ErrNoRenderer says that a registry does not render.
-var ErrNoRenderer = errors.New("the registry is not a cloudlets, which would render images: name a file with -o to have it rendered here")
+var ErrNoRenderer = errors.New("the registry is not a cloudlets, which would render images: name a file with -o to have it rendered here, or have what comes of it pushed, with --push")
 
 // Render asks the registry for a render of an image in the repository, and
 // returns as soon as the output can be read.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -13,7 +14,6 @@ import (
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/converter"
 	"github.com/cloudlets/cloudlets/converter/container"
-	"github.com/cloudlets/cloudlets/extent"
 )
 
 // ErrNotDerived is wrapped by errors about what was not rendered from an image.
@@ -183,13 +183,11 @@ func (i *Image) renderAgain(ctx context.Context, d converter.Derivation, kits *R
 // compare adds the files of an output, with what they are in an artifact.
 func (v *Verification) compare(ctx context.Context, layers []ocispec.Descriptor, rendered Rendered) error {
 	for n, f := range rendered.Files {
-		hash := digest.Canonical.Digester()
-		reader := extent.NewReader(ctx, f.Map, rendered.Open)
-		_, err := reader.WriteTo(hash.Hash())
-		if err := errors.Join(err, reader.Close()); err != nil {
+		d, err := contentDigest(ctx, f.Map, rendered.Open, io.Discard)
+		if err != nil {
 			return fmt.Errorf("render %s: %w", f.Name, err)
 		}
-		file := VerifiedFile{Name: f.Name, Rendered: hash.Digest()}
+		file := VerifiedFile{Name: f.Name, Rendered: d}
 		if n < len(layers) {
 			file.Digest = layers[n].Digest
 		}

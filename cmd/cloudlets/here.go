@@ -24,10 +24,17 @@ type here struct {
 	setup  setupFlags
 	format string
 	output string // a file, - or a directory
+	push   string // a repository, or pushBeside; empty is nowhere
 }
+
+// pushBeside stands for the repository of the image.
+const pushBeside = "beside the image"
 
 // run renders an image, and writes the output.
 func (h *here) run(g *globals, cmd *cobra.Command, name string) (err error) {
+	if h.push != "" {
+		return h.derive(g, cmd, name)
+	}
 	if h.output == "" {
 		return usageError{errors.New("an image is rendered on this machine, where nothing keeps the output: name a file or a directory for it with -o")}
 	}
@@ -53,12 +60,56 @@ func (h *here) run(g *globals, cmd *cobra.Command, name string) (err error) {
 	if err != nil {
 		return err
 	}
+	return h.use(cmd, rendered)
+}
+
+// use tells of an output, and writes it where that is asked for.
+func (h *here) use(cmd *cobra.Command, rendered client.Rendered) error {
 	tellUnused(cmd, rendered.Unused)
 	tellCommandLine(cmd, rendered.Report.CommandLine)
 	for _, note := range rendered.Notes {
 		fmt.Fprintln(cmd.ErrOrStderr(), "note:", note)
 	}
+	if h.output == "" {
+		return nil
+	}
 	return h.save(cmd.Context(), rendered)
+}
+
+// derive renders an image that is in a registry, and pushes the derived artifact.
+func (h *here) derive(g *globals, cmd *cobra.Command, name string) error {
+	var to *client.Repository
+	repo, err := g.repository(cmd, name)
+	if err == nil && h.push != pushBeside {
+		_, to, err = g.pushTarget(cmd, h.push)
+	}
+	if err != nil {
+		return err
+	}
+	req, err := h.request(cmd, g, repo, h.format)
+	if err != nil {
+		return err
+	}
+	render, err := repo.Derive(cmd.Context(), req, to, func(r client.Rendered) error { return h.use(cmd, r) })
+	if err != nil {
+		return err
+	}
+	return printRender(g, besides(cmd, h.output), render)
+}
+
+// checkPush says why what comes of a render cannot be pushed.
+func (h *here) checkPush(name string, verify bool) error {
+	switch {
+	case h.push == "":
+		return nil
+	case verify:
+		return usageError{errors.New("--verify is for what was pushed: leave --push out")}
+	case h.setup.given():
+		return usageError{errors.New("what is pushed can be rendered again by whoever has the image, without --manifest and --env: leave them out, or --push")}
+	case isHere(name):
+		return usageError{fmt.Errorf("an artifact is derived from an image in a registry: push %s there, and render that", name)}
+	}
+	return nil
 }
 
 // open opens what is rendered, a rootfs or not.

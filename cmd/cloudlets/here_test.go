@@ -12,14 +12,15 @@ import (
 	"github.com/cloudlets/cloudlets/converter"
 )
 
-// foreignRegistry starts Debian's docker-registry, which knows nothing of ours,
+// foreignRegistry starts Debian's docker-registry, which knows nothing of ours or of
+// referrers and lets nobody delete,
 // and returns where it is.
 func foreignRegistry(t *testing.T) (host string) {
 	t.Helper()
 	host = freeAddress(t)
 	dir := t.TempDir()
 	config := mustWrite(t, filepath.Join(dir, "config.yml"), fmt.Sprintf(
-		"version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %q}, delete: {enabled: true}}\nhttp: {addr: %q}\n", dir, host))
+		"version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", dir, host))
 	cmd := exec.Command(find(t, "docker-registry"), "serve", config)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -48,10 +48,12 @@ func TestSecretsAreRenderedHereAndNowhereElse(t *testing.T) {
 	rootfs := writeTar(t, entries)
 	ok(t, "push", rootfs, s.ref("a:1"))
 	config := `{"args": {"pw": "correct horse"}}`
-	r := cloudlets(t, "render", s.ref("a:1"), "--config", config)
-	r.mustFail(t, exitFailed, "cloudlets raw")
-	if strings.Contains(r.stdout+r.stderr, "horse") {
-		t.Errorf("the secret is told: %s", r.stderr)
+	for _, where := range [][]string{nil, {"--here", "--push"}} {
+		r := cloudlets(t, append([]string{"render", s.ref("a:1"), "--config", config}, where...)...)
+		r.mustFail(t, exitFailed, "cloudlets raw")
+		if strings.Contains(r.stdout+r.stderr, "horse") {
+			t.Errorf("the secret is told: %s", r.stderr)
+		}
 	}
 	if got := tool(t, "debugfs", "-R", "cat /etc/pw", rootOf(t, raw2(t, rootfs, "--config", config))); got != "correct horse" {
 		t.Errorf("the template has become %q", got)

@@ -163,6 +163,11 @@ rendered on this machine, and so is one in a registry that does not render, or w
 --here. The bytes are the same. Nothing is stored but what -o names, so that a
 configuration may hold secrets, and --manifest and --env are possible.
 
+With --push the derived artifact is in a registry afterwards, whatever that can do:
+where none renders the image, it is rendered here and pushed beside the image. It
+is the same artifact, with the same digest, as a registry that renders makes.
+--push=REPOSITORY[:TAG] pushes to another repository, of any registry.
+
 With --verify a derived artifact, or each one of an image, is rendered again on this
 machine from what it says of itself, and compared. The exit code is 1 where a file
 differs. A boot kit is looked for in the same repository, or in that of --bootkit.
@@ -173,17 +178,21 @@ differs. A boot kit is looked for in the same repository, or in that of --bootki
   cloudlets render disk.vmdk --type disk --format vhdx -o disk.vhdx`,
 		Args: exactly("IMAGE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := local.checkPush(args[0], verify); err != nil {
+				return err
+			}
 			if verify {
 				return verifyRender(g, cmd, args[0], flags.bootkit)
 			}
-			if forced || isHere(args[0]) {
+			elsewhere := local.push != "" && local.push != pushBeside
+			if forced || elsewhere || isHere(args[0]) {
 				return local.run(g, cmd, args[0])
 			}
 			if local.setup.given() {
 				return usageError{errors.New("--manifest and --env are for what is rendered on this machine: add --here")}
 			}
 			err := flags.renderThere(g, cmd, args[0], local.format, local.output, !noWait)
-			if errors.Is(err, client.ErrNoRenderer) && local.output != "" {
+			if errors.Is(err, client.ErrNoRenderer) && (local.output != "" || local.push != "") {
 				return local.run(g, cmd, args[0])
 			}
 			return err
@@ -195,6 +204,8 @@ differs. A boot kit is looked for in the same repository, or in that of --bootki
 	cmd.Flags().StringVarP(&local.output, "output", "o", "", "file to write the output to, or - for the standard output; a directory for several files")
 	local.setup.registerWithoutConfig(cmd)
 	cmd.Flags().BoolVar(&forced, "here", false, "render on this machine, whatever the registry can do")
+	cmd.Flags().StringVar(&local.push, "push", "", "push the derived artifact where the registry does not render: beside the image, or to another `REPOSITORY[:TAG]`, of any registry")
+	cmd.Flags().Lookup("push").NoOptDefVal = pushBeside
 	cmd.Flags().BoolVar(&verify, "verify", false, "render a derived artifact again on this machine, or all of an image, and compare")
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "print where the output can be read and do not wait for its digest")
 	return cmd
