@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"testing"
 )
 
 // TB is what this package needs of a test: [testing.TB] and rapid's T both have it.
@@ -65,4 +66,14 @@ func find(tool string) (string, error) {
 		}
 	}
 	return "", err
+}
+
+// Filter returns what a command of the shell makes of input: "gzip -9".
+func Filter(t *testing.T, command string, input []byte) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "input")
+	if err := os.WriteFile(path, input, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return []byte(Run(t, "sh", "-c", command+` < "$1"`, "sh", path))
 }

@@ -33,20 +33,20 @@ func TestBestBootloaderIsChosen(t *testing.T) {
 		uefi, bios string
 		fallback   string // EFI/BOOT/BOOTX64.EFI
 	}{
-		{"all", shimAndGRUB.with(plainGRUB).with(systemdBoot).with(bios), nil, "shim and signed GRUB", "GRUB", "shim"},
-		{"GRUB without shim", plainGRUB.with(systemdBoot), nil, "GRUB", "", efiStub("/EFI/ubuntu")},
-		{"shim without GRUB", files{"usr/lib/shim/shimx64.efi.signed": "shim"}.with(systemdBoot), nil,
+		{"all", shimAndGRUB.With(plainGRUB).With(systemdBoot).With(bios), nil, "shim and signed GRUB", "GRUB", "shim"},
+		{"GRUB without shim", plainGRUB.With(systemdBoot), nil, "GRUB", "", efiStub("/EFI/ubuntu")},
+		{"shim without GRUB", files{"usr/lib/shim/shimx64.efi.signed": "shim"}.With(systemdBoot), nil,
 			"systemd-boot", "", "systemd-boot"},
 		{"BIOS alone", bios, nil, "", "GRUB", ""},
 		{"kit for UEFI, image for BIOS", bios, systemdBoot, "systemd-boot", "GRUB", "systemd-boot"},
-		{"kit before the image", shimAndGRUB, plainGRUB.with(bios), "GRUB", "GRUB", efiStub("/EFI/ubuntu")},
+		{"kit before the image", shimAndGRUB, plainGRUB.With(bios), "GRUB", "GRUB", efiStub("/EFI/ubuntu")},
 		{"through a link", files{
 			"usr/lib/systemd/boot/efi/systemd-bootx64.efi": linkTo + "/opt/boot.efi", "opt/boot.efi": "linked",
 		}, nil, "systemd-boot", "", "linked"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			p := mustPlan(t, rootfs().with(c.image), c.kit, disk.Options{})
+			p := mustPlan(t, rootfs().With(c.image), c.kit, disk.Options{})
 			if p.report.UEFI != c.uefi || p.report.BIOS != c.bios {
 				t.Errorf("UEFI %q and BIOS %q, want %q and %q", p.report.UEFI, p.report.BIOS, c.uefi, c.bios)
 			}
@@ -76,7 +76,7 @@ func TestShimFindsGRUBAndGRUBItsMenu(t *testing.T) {
 
 func TestMenuListsKernelsNewestFirst(t *testing.T) {
 	convertertest.Need(t, "grub-script-check", "grub-common")
-	root := rootfs().with(files{
+	root := rootfs().With(files{
 		"boot/vmlinuz-6.1.0-9": "k", "boot/initramfs-6.1.0-9.img": "i",
 		"boot/vmlinuz-6.1.0-10": "k", "boot/initrd-6.1.0-10": "i",
 		"boot/vmlinuz-6.12-bare":   "k",
@@ -116,7 +116,7 @@ func TestMenuListsKernelsNewestFirst(t *testing.T) {
 }
 
 func TestSystemdBootGetsKernelsOnTheESP(t *testing.T) {
-	root := rootfs().with(files{
+	root := rootfs().With(files{
 		"boot/vmlinuz-6.2": strings.Repeat("large ", 10*mib),
 		"vmlinuz":          linkTo + "boot/vmlinuz-6.1.0", "initrd.img": linkTo + "boot/initrd.img-6.1.0",
 	})
@@ -135,7 +135,7 @@ func TestSystemdBootGetsKernelsOnTheESP(t *testing.T) {
 			t.Errorf("%s is %q, want %q", path, got, want)
 		}
 	}
-	newest := mustPlan(t, rootfs().with(files{"boot/vmlinuz-6.2": "k"}), systemdBoot, disk.Options{})
+	newest := mustPlan(t, rootfs().With(files{"boot/vmlinuz-6.2": "k"}), systemdBoot, disk.Options{})
 	if got := espFile(t, newest.partition(t, 2), "loader/loader.conf"); !strings.Contains(got, "default 6.2.conf") {
 		t.Errorf("where the image links to no kernel, the newest is not the default:\n%s", got)
 	}

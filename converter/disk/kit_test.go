@@ -13,7 +13,7 @@ import (
 func TestKitPathsNameAllThatIsUsed(t *testing.T) {
 	opts := disk.Options{FreeSpace: 4 * mib}
 	for name, loader := range map[string]files{"shim": shimAndGRUB, "GRUB": plainGRUB, "systemd-boot": systemdBoot} {
-		all := loader.with(biosGRUB(t)).with(files{"usr/bin/x": "no bootloader"})
+		all := loader.With(biosGRUB(t)).With(files{"usr/bin/x": "no bootloader"})
 		kit := make(files)
 		for path, content := range all {
 			if slices.ContainsFunc(boot.KitPaths(), func(p string) bool { return path == p || strings.HasPrefix(path, p+"/") }) {

@@ -31,10 +31,10 @@ func plan(t *testing.T, root, kit files, opts disk.Options) (planned, error) {
 		opts.Seed = seed
 	}
 	if kit != nil {
-		opts.Kit = kit.tree(p.blobs)
+		opts.Kit = kit.Tree(p.blobs)
 	}
 	var err error
-	p.disk, p.report, err = disk.Plan(t.Context(), root.tree(p.blobs), p.blobs, opts)
+	p.disk, p.report, err = disk.Plan(t.Context(), root.Tree(p.blobs), p.blobs, opts)
 	return p, err
 }
 
@@ -89,7 +89,7 @@ func TestPartitionsAreWhatOtherToolsExpect(t *testing.T) {
 	convertertest.Need(t, "sgdisk", "gdisk")
 	convertertest.Need(t, "fsck.vfat", "dosfstools")
 	convertertest.Need(t, "e2fsck", "e2fsprogs")
-	p := mustPlan(t, rootfs(), files{unsignedGRUB: efiStub("/EFI/debian")}.with(biosGRUB(t)), disk.Options{})
+	p := mustPlan(t, rootfs(), files{unsignedGRUB: efiStub("/EFI/debian")}.With(biosGRUB(t)), disk.Options{})
 	path := p.write(t)
 	if out := convertertest.Run(t, "sgdisk", "-v", path); !strings.Contains(out, "No problems found") {
 		t.Error(out)
@@ -177,7 +177,7 @@ func TestTooSmallDiskSaysWhatIsEnough(t *testing.T) {
 }
 
 func TestPlanIsDeterministic(t *testing.T) {
-	kit := files{unsignedGRUB: efiStub("/EFI/debian")}.with(biosGRUB(t))
+	kit := files{unsignedGRUB: efiStub("/EFI/debian")}.With(biosGRUB(t))
 	var disks []*extent.Map
 	for _, s := range []string{"a", "a", "b"} {
 		disks = append(disks, mustPlan(t, rootfs(), kit, disk.Options{Seed: s}).disk)
@@ -192,7 +192,7 @@ func TestPlanIsDeterministic(t *testing.T) {
 
 func TestPlanLeavesTheTreeAlone(t *testing.T) {
 	blobs := make(convertertest.Blobs)
-	tree := rootfs().with(files{unsignedGRUB: efiStub("/EFI/debian")}).tree(blobs)
+	tree := rootfs().With(files{unsignedGRUB: efiStub("/EFI/debian")}).Tree(blobs)
 	if _, _, err := disk.Plan(t.Context(), tree, blobs, disk.Options{Seed: seed}); err != nil {
 		t.Fatal(err)
 	}
@@ -205,9 +205,9 @@ func TestPlanLeavesTheTreeAlone(t *testing.T) {
 
 func TestPlanReadsNoFileContentButBootloaders(t *testing.T) {
 	blobs := make(convertertest.Blobs)
-	tree := rootfs().tree(blobs)
+	tree := rootfs().Tree(blobs)
 	clear(blobs) // of the rootfs, nothing can be read
-	kit := files{unsignedGRUB: efiStub("/EFI/debian")}.with(biosGRUB(t)).tree(blobs)
+	kit := files{unsignedGRUB: efiStub("/EFI/debian")}.With(biosGRUB(t)).Tree(blobs)
 	if _, _, err := disk.Plan(t.Context(), tree, blobs, disk.Options{Seed: seed, Kit: kit}); err != nil {
 		t.Error(err)
 	}
@@ -223,11 +223,11 @@ func TestNothingToBootIsAnErrorWithAWayOut(t *testing.T) {
 	}{
 		{"no bootloader", rootfs(), boot.ErrNoBootloader,
 			[]string{"grub-efi-amd64-bin", "grub-pc-bin", "systemd-boot-efi", "cloudlets bootkit", "--bootkit"}},
-		{"half a bootloader", rootfs().with(files{"usr/lib/grub/i386-pc/kernel.img": "x"}), boot.ErrNoBootloader, nil},
-		{"no kernel", efi.with(files{"boot/config-6.1": "x"}), boot.ErrNoKernel, []string{"/boot/vmlinuz-*", "linux-image"}},
+		{"half a bootloader", rootfs().With(files{"usr/lib/grub/i386-pc/kernel.img": "x"}), boot.ErrNoBootloader, nil},
+		{"no kernel", efi.With(files{"boot/config-6.1": "x"}), boot.ErrNoKernel, []string{"/boot/vmlinuz-*", "linux-image"}},
 		{"no /boot", efi, boot.ErrNoKernel, nil},
-		{"kernel is a dangling link", efi.with(files{"boot/vmlinuz-6.1": linkTo + "gone"}), boot.ErrNoKernel, nil},
-		{"kernel with an odd name", efi.with(files{"boot/vmlinuz-6.1 ' {": "x"}), boot.ErrNoKernel, nil},
+		{"kernel is a dangling link", efi.With(files{"boot/vmlinuz-6.1": linkTo + "gone"}), boot.ErrNoKernel, nil},
+		{"kernel with an odd name", efi.With(files{"boot/vmlinuz-6.1 ' {": "x"}), boot.ErrNoKernel, nil},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -246,7 +246,7 @@ func TestNothingToBootIsAnErrorWithAWayOut(t *testing.T) {
 
 func TestBadInputIsNamed(t *testing.T) {
 	efi := files{unsignedGRUB: efiStub("/EFI/debian")}
-	brokenKit := biosGRUB(t).with(files{"usr/lib/grub/i386-pc/fat.mod": "not an ELF file"})
+	brokenKit := biosGRUB(t).With(files{"usr/lib/grub/i386-pc/fat.mod": "not an ELF file"})
 	cases := []struct {
 		name string
 		kit  files
@@ -273,7 +273,7 @@ func TestBadInputIsNamed(t *testing.T) {
 	}
 	t.Run("no seed", func(t *testing.T) {
 		blobs := make(convertertest.Blobs)
-		if _, _, err := disk.Plan(t.Context(), rootfs().tree(blobs), blobs, disk.Options{}); err == nil {
+		if _, _, err := disk.Plan(t.Context(), rootfs().Tree(blobs), blobs, disk.Options{}); err == nil {
 			t.Error("no error")
 		}
 	})

@@ -19,8 +19,8 @@ const systemdDir = "usr/lib/systemd/boot/efi"
 // wantsUKI is an image that says that it wants unified kernel images, and has
 // what they are made of.
 func wantsUKI(t *testing.T) files {
-	return installed(t, systemdDir, "systemd-boot-efi", func(name string) bool { return name == "linuxx64.efi.stub" }).
-		with(files{"etc/kernel/install.conf": "# kernel-install(8)\nlayout=uki\n", "etc/os-release": "ID=test\nPRETTY_NAME=Test\nVERSION_ID=1\n"})
+	return convertertest.Installed(t, systemdDir, "systemd-boot-efi", func(name string) bool { return name == "linuxx64.efi.stub" }).
+		With(files{"etc/kernel/install.conf": "# kernel-install(8)\nlayout=uki\n", "etc/os-release": "ID=test\nPRETTY_NAME=Test\nVERSION_ID=1\n"})
 }
 
 // efiKernel stands for a kernel with an EFI stub: it is an EFI program.
@@ -49,7 +49,7 @@ func TestUnifiedKernelImagesAreMadeWhereTheImageWantsThem(t *testing.T) {
 	root := files{
 		"boot/vmlinuz-6.1.0": efiKernel(t), "boot/initrd.img-6.1.0": "initrd 6.1.0", "boot/vmlinuz-6.2.0": efiKernel(t),
 		"vmlinuz": linkTo + "boot/vmlinuz-6.1.0", "initrd.img": linkTo + "boot/initrd.img-6.1.0",
-	}.with(wantsUKI(t))
+	}.With(wantsUKI(t))
 	for name, c := range map[string]struct {
 		more      files
 		want      string
@@ -60,10 +60,10 @@ func TestUnifiedKernelImagesAreMadeWhereTheImageWantsThem(t *testing.T) {
 		"with GRUB":        {plainGRUB, "unified kernel image", "", ""},
 		"with a shim":      {shimAndGRUB, "unified kernel image", "", ""},
 		"with a menu":      {systemdBoot, "systemd-boot and unified kernel image", "systemd-boot", "timeout 1\ndefault 6.1.0.efi\n"},
-		"with double menu": {systemdBoot.with(plainGRUB), "systemd-boot and unified kernel image", "systemd-boot", "timeout 1\ndefault 6.1.0.efi\n"},
+		"with double menu": {systemdBoot.With(plainGRUB), "systemd-boot and unified kernel image", "systemd-boot", "timeout 1\ndefault 6.1.0.efi\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := mustPlan(t, c.more.with(root), nil, disk.Options{KernelArgs: []string{"quiet"}})
+			p := mustPlan(t, c.more.With(root), nil, disk.Options{KernelArgs: []string{"quiet"}})
 			if p.report.UEFI != c.want {
 				t.Errorf("UEFI boots with %q, want %q", p.report.UEFI, c.want)
 			}
@@ -128,13 +128,13 @@ func TestUnifiedKernelImagesOfTheImageStayAsTheyAre(t *testing.T) {
 			"unified kernel image", "6.3.0", "BOOTX64.EFI", "6.3.0"},
 		"on the ESP": {files{"boot/efi/EFI/Linux/6.3.0.efi": image, "boot/efi/EFI/Linux/6.2.0.efi": madeUKI(t, "old")},
 			"unified kernel image", "6.3.0", "BOOTX64.EFI", "6.3.0 6.2.0"},
-		"with shim": {files{"usr/lib/modules/6.3.0/x.efi": image}.with(shimAndGRUB).with(files{"usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed": linkTo + "none"}),
+		"with shim": {files{"usr/lib/modules/6.3.0/x.efi": image}.With(shimAndGRUB).With(files{"usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed": linkTo + "none"}),
 			"shim and unified kernel image", "6.3.0", "grubx64.efi", "6.3.0"},
-		"with a menu": {files{"usr/lib/modules/6.3.0/x.efi": image}.with(systemdBoot),
+		"with a menu": {files{"usr/lib/modules/6.3.0/x.efi": image}.With(systemdBoot),
 			"systemd-boot and unified kernel image", "6.3.0", "", "6.3.0"},
-		"beside GRUB": {rootfs().with(plainGRUB).with(files{"usr/lib/modules/6.3.0/x.efi": image}),
+		"beside GRUB": {rootfs().With(plainGRUB).With(files{"usr/lib/modules/6.3.0/x.efi": image}),
 			"GRUB", "6.3.0", "", "6.1.0"},
-		"beside what the image wants": {rootfs().with(wantsUKI(t)).with(files{"usr/lib/modules/6.3.0/x.efi": image}),
+		"beside what the image wants": {rootfs().With(wantsUKI(t)).With(files{"usr/lib/modules/6.3.0/x.efi": image}),
 			"unified kernel image", "6.3.0", "BOOTX64.EFI", "6.1.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -154,7 +154,7 @@ func TestUnifiedKernelImagesOfTheImageStayAsTheyAre(t *testing.T) {
 }
 
 func TestWhatIsNoUnifiedKernelImageIsPassedOver(t *testing.T) {
-	root := rootfs().with(systemdBoot).with(files{
+	root := rootfs().With(systemdBoot).With(files{
 		"usr/lib/modules/6.1.0/text.efi": "text", "usr/lib/modules/6.1.0/dir.efi/x": "x", "boot/efi/EFI/Linux/empty.efi": "",
 		"boot/efi/EFI/Linux/addon.efi": efiKernel(t), "boot/efi/EFI/Linux/bad name.efi": madeUKI(t, "kernel"),
 		"etc/kernel/install.conf": "layout=bls\n", systemdDir + "/linuxx64.efi.stub": efiKernel(t),
@@ -163,7 +163,7 @@ func TestWhatIsNoUnifiedKernelImageIsPassedOver(t *testing.T) {
 	if p.report.UEFI != "systemd-boot" {
 		t.Errorf("UEFI boots with %q", p.report.UEFI)
 	}
-	_, err := plan(t, rootfs().with(wantsUKI(t)), nil, disk.Options{})
+	_, err := plan(t, rootfs().With(wantsUKI(t)), nil, disk.Options{})
 	if err == nil || !strings.Contains(err.Error(), "needs a kernel with an EFI stub") {
 		t.Errorf("a kernel that is no EFI program: %v", err)
 	}
@@ -211,8 +211,8 @@ func TestUnifiedKernelImageBoots(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the firmware alone takes seconds")
 	}
-	p := mustPlan(t, bootableKernel(t).with(wantsUKI(t)), nil, disk.Options{})
-	seen := waitForSerial(t, spokenByInitrd, append(firmware(t, "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
+	p := mustPlan(t, bootableKernel(t).With(wantsUKI(t)), nil, disk.Options{})
+	seen := convertertest.Boot(t, spokenByInitrd, append(firmware(t, "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
 		"-m", "512", "-drive", "file="+p.write(t)+",format=raw,if=virtio,snapshot=on")...)
 	if !strings.Contains(seen, spokenByInitrd+" root=UUID="+p.report.RootUUID) {
 		t.Errorf("the kernel has another command line:\n%s", seen)
@@ -225,9 +225,9 @@ func TestSignedChainBootsWithSecureBoot(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the firmware alone takes seconds")
 	}
-	chain := installed(t, "usr/lib/shim", "shim-signed", func(name string) bool { return strings.HasSuffix(name, "x64.efi.signed") }).
-		with(installed(t, "usr/lib/grub/x86_64-efi-signed", "grub-efi-amd64-signed", func(name string) bool { return name == "grubx64.efi.signed" }))
-	p := mustPlan(t, bootableKernel(t).with(chain), nil, disk.Options{})
+	chain := convertertest.Installed(t, "usr/lib/shim", "shim-signed", func(name string) bool { return strings.HasSuffix(name, "x64.efi.signed") }).
+		With(convertertest.Installed(t, "usr/lib/grub/x86_64-efi-signed", "grub-efi-amd64-signed", func(name string) bool { return name == "grubx64.efi.signed" }))
+	p := mustPlan(t, bootableKernel(t).With(chain), nil, disk.Options{})
 	esp := p.partition(t, 2)
 	for name, from := range map[string]string{
 		"BOOTX64.EFI": "usr/lib/shim/shimx64.efi.signed", "mmx64.efi": "usr/lib/shim/mmx64.efi.signed",
@@ -237,7 +237,7 @@ func TestSignedChainBootsWithSecureBoot(t *testing.T) {
 			t.Errorf("%s is not %s, byte for byte", name, from)
 		}
 	}
-	seen := waitForSerial(t, spokenByInitrd, append(firmware(t, "OVMF_CODE_4M.ms.fd", "OVMF_VARS_4M.ms.fd"),
+	seen := convertertest.Boot(t, spokenByInitrd, append(firmware(t, "OVMF_CODE_4M.ms.fd", "OVMF_VARS_4M.ms.fd"),
 		"-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on", "-m", "512",
 		"-drive", "file="+p.write(t)+",format=raw,if=virtio,snapshot=on")...)
 	if !strings.Contains(seen, "Secure boot enabled") {

@@ -17,48 +17,9 @@ import (
 	"github.com/cloudlets/cloudlets/image"
 )
 
-// files is a tree to be: content by path. A content that starts with linkTo is a
-// symbolic link.
-type files map[string]string
+type files = convertertest.Files
 
-const linkTo = "-> "
-
-// with returns the files and more, and without those whose content is removed.
-func (f files) with(more files) files {
-	all := make(files)
-	for _, part := range []files{f, more} {
-		for path, content := range part {
-			if all[path] = content; content == removed {
-				delete(all, path)
-			}
-		}
-	}
-	return all
-}
-
-const removed = "removed"
-
-func (f files) tree(blobs convertertest.Blobs) *image.Tree {
-	tree := image.NewTree()
-	for path, content := range f {
-		dir := tree.Root
-		parts := strings.Split(path, "/")
-		for _, name := range parts[:len(parts)-1] {
-			if dir.Lookup(name) == nil {
-				dir.Link(name, &image.Inode{Mode: image.TypeDir | 0o755})
-			}
-			dir = dir.Lookup(name)
-		}
-		n := &image.Inode{Mode: image.TypeRegular | 0o644}
-		if target, ok := strings.CutPrefix(content, linkTo); ok {
-			n = &image.Inode{Mode: image.TypeSymlink | 0o777, Target: target}
-		} else if content != "" {
-			n.Content = []extent.Extent{{Kind: extent.Source, Length: int64(len(content)), Digest: blobs.Add([]byte(content))}}
-		}
-		dir.Link(parts[len(parts)-1], n)
-	}
-	return tree
-}
+const linkTo, removed = convertertest.LinkTo, convertertest.Removed
 
 // initrd lets cpio make an archive of empty files.
 func initrd(t *testing.T, names ...string) string {
@@ -90,7 +51,7 @@ func sound(t *testing.T) files {
 func mustLint(t *testing.T, f files, provider string) ProviderReport {
 	t.Helper()
 	blobs := convertertest.Blobs{}
-	report, err := Lint(t.Context(), f.tree(blobs), blobs, provider)
+	report, err := Lint(t.Context(), f.Tree(blobs), blobs, provider)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +112,7 @@ func TestEachCheckFinds(t *testing.T) {
 		"no LXC init":     {files{"sbin/init": removed, "lib/systemd/systemd": removed, "bin/sh": ""}, "lxc", "init", Error, []string{"nothing to start"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := mustLint(t, sound(t).with(c.change), c.provider)
+			r := mustLint(t, sound(t).With(c.change), c.provider)
 			f := r.find(c.check)
 			if f == nil || f.Severity != c.severity {
 				t.Fatalf("got %+v, want the %s %s", r.Findings, c.severity, c.check)
@@ -176,13 +137,13 @@ func TestSoundImagesHaveNoFindings(t *testing.T) {
 	live := files{"boot/initrd.img-6.1": initrd(t, "scripts/live", "isofs.ko", "squashfs.ko", "overlay.ko", "sr_mod.ko", "virtio_pci.ko", "virtio_net.ko", "virtio_blk.ko", "hv_vmbus.ko")}
 	wsl := files{"bin/sh": "", "etc/passwd": "root:x:0:0::/root:/bin/sh\n", "etc/wsl.conf": "[boot]\nsystemd = true\n"}
 	for provider, more := range map[string]files{"pxe": nil, "lxc": nil, "wsl": wsl} {
-		if r := mustLint(t, sound(t).with(more), provider); len(r.Findings) > 0 || !r.Boots {
+		if r := mustLint(t, sound(t).With(more), provider); len(r.Findings) > 0 || !r.Boots {
 			t.Errorf("%s: %+v", provider, r.Findings)
 		}
 	}
 	// It has a bootloader for UEFI alone.
 	for provider, more := range map[string]files{"iso": live, "kvm": nil} {
-		if r := mustLint(t, sound(t).with(more), provider); len(r.Findings) != 1 || r.Findings[0].Check != "bootloader" {
+		if r := mustLint(t, sound(t).With(more), provider); len(r.Findings) != 1 || r.Findings[0].Check != "bootloader" {
 			t.Errorf("%s: %+v", provider, r.Findings)
 		}
 	}
@@ -211,11 +172,11 @@ func TestUnifiedKernelImagesAreLookedInto(t *testing.T) {
 			"lib/modules/6.2/config": "CONFIG_EXT4_FS=y\nCONFIG_SERIAL_8250_CONSOLE=y\nCONFIG_VIRTIO_NET=y\n",
 		}
 	}
-	good := mustLint(t, sound(t).with(unified("console=ttyS0", "virtio_pci.ko", "virtio_blk.ko")), "kvm")
+	good := mustLint(t, sound(t).With(unified("console=ttyS0", "virtio_pci.ko", "virtio_blk.ko")), "kvm")
 	if len(good.Findings) != 1 || good.Findings[0].Check != "bootloader" {
 		t.Errorf("got %+v", good.Findings)
 	}
-	bad := mustLint(t, sound(t).with(unified("quiet", "virtio_pci.ko")), "kvm")
+	bad := mustLint(t, sound(t).With(unified("quiet", "virtio_pci.ko")), "kvm")
 	if f := bad.find("disk-driver"); f == nil || !strings.Contains(f.Looked, "6.2.efi") {
 		t.Errorf("got %+v", bad.Findings)
 	}
@@ -223,13 +184,13 @@ func TestUnifiedKernelImagesAreLookedInto(t *testing.T) {
 		t.Errorf("got %+v", bad.Findings)
 	}
 	// Who loads a kernel by itself finds none.
-	if direct := mustLint(t, sound(t).with(unified("quiet")), "firecracker"); direct.find("kernel") == nil {
+	if direct := mustLint(t, sound(t).With(unified("quiet")), "firecracker"); direct.find("kernel") == nil {
 		t.Errorf("got %+v", direct.Findings)
 	}
 }
 
 func TestWaysToAnAddress(t *testing.T) {
-	without := sound(t).with(files{"usr/sbin/NetworkManager": removed})
+	without := sound(t).With(files{"usr/sbin/NetworkManager": removed})
 	for name, c := range map[string]struct {
 		more files
 		want bool
@@ -243,7 +204,7 @@ func TestWaysToAnAddress(t *testing.T) {
 		"networkd, not started": {files{"lib/systemd/systemd-networkd": "", "etc/systemd/network/a.network": "[Network]\nDHCP=yes\n", "usr/bin/cloud-init": removed}, false},
 		"cloud-init":            {files{"lib/systemd/systemd-networkd": ""}, true},
 	} {
-		if r := mustLint(t, without.with(c.more), "kvm"); (r.find("dhcp") == nil) != c.want {
+		if r := mustLint(t, without.With(c.more), "kvm"); (r.find("dhcp") == nil) != c.want {
 			t.Errorf("%s: %+v", name, r.find("dhcp"))
 		}
 	}
@@ -256,26 +217,22 @@ func TestInitrdsOfAllKindsAreRead(t *testing.T) {
 	for name, command := range map[string]string{
 		"as it is": "cat", "gzip": "gzip", "xz": "xz --check=crc32", "lz4": "lz4 -l", "zstd": "zstd -q -19", "bzip2": "bzip2", "lzma": "xz --format=lzma",
 	} {
-		path := filepath.Join(t.TempDir(), "main")
-		if err := os.WriteFile(path, []byte(main), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		packed := convertertest.Run(t, "sh", "-c", command+` < "$1"`, "sh", path)
+		packed := string(convertertest.Filter(t, command, []byte(main)))
 		for _, whole := range []string{packed, early + padding + packed} {
-			if r := mustLint(t, sound(t).with(files{"boot/initrd.img-6.1": whole}), "kvm"); r.find("disk-driver") != nil || r.find("initrd") != nil {
+			if r := mustLint(t, sound(t).With(files{"boot/initrd.img-6.1": whole}), "kvm"); r.find("disk-driver") != nil || r.find("initrd") != nil {
 				t.Errorf("%s: %+v", name, r.Findings)
 			}
 		}
 	}
-	packed := convertertest.Run(t, "sh", "-c", `printf %s "$1" | gzip`, "sh", "text")
-	if r := mustLint(t, sound(t).with(files{"boot/initrd.img-6.1": packed}), "kvm"); r.find("initrd") == nil {
+	packed := string(convertertest.Filter(t, "gzip", []byte("text")))
+	if r := mustLint(t, sound(t).With(files{"boot/initrd.img-6.1": packed}), "kvm"); r.find("initrd") == nil {
 		t.Error("a gzip of text was taken for an initrd")
 	}
 }
 
 func TestOneProviderOrAll(t *testing.T) {
 	blobs := convertertest.Blobs{}
-	tree := sound(t).tree(blobs)
+	tree := sound(t).Tree(blobs)
 	report, err := Lint(t.Context(), tree, blobs)
 	if err != nil || len(report.Providers) != len(Providers()) || report.Kernel != "6.1" || report.Initrd != "/boot/initrd.img-6.1" {
 		t.Errorf("got %+v, %v", report, err)

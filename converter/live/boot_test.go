@@ -20,7 +20,7 @@ const bootTimeout = 10 * time.Minute
 // GRUB has found the volume where its menu is on the console.
 func TestBIOSBootsToTheMenu(t *testing.T) {
 	convertertest.Need(t, "qemu-system-x86_64", "qemu-system-x86")
-	iso := mustPlan(t, rootfs().with(files{liveBoot: "x"}).with(biosGRUB(t)), live.Options{}).write(t)
+	iso := mustPlan(t, rootfs().With(files{liveBoot: "x"}).With(biosGRUB(t)), live.Options{}).write(t)
 	for name, m := range map[string]qemu.Machine{"CD": {CD: true}, "disk": {}} {
 		t.Run(name, func(t *testing.T) {
 			m.Until = "Linux 6.12"

@@ -3,7 +3,6 @@ package live_test
 import (
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -29,41 +28,7 @@ const (
 	systemdBoot = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
 )
 
-// files is a tree to be: content by path.
-type files map[string]string
-
-// with returns the files and more.
-func (f files) with(more files) files {
-	all := make(files)
-	for _, part := range []files{f, more} {
-		for path, content := range part {
-			all[path] = content
-		}
-	}
-	return all
-}
-
-// tree makes the tree. Files are references to blobs, as in an image.
-func (f files) tree(blobs convertertest.Blobs) *image.Tree {
-	tree := image.NewTree()
-	tree.Root.ModTime = image.Time{Sec: 1_700_000_000}
-	for path, content := range f {
-		dir := tree.Root
-		parts := strings.Split(path, "/")
-		for _, name := range parts[:len(parts)-1] {
-			if dir.Lookup(name) == nil {
-				dir.Link(name, &image.Inode{Mode: image.TypeDir | 0o755})
-			}
-			dir = dir.Lookup(name)
-		}
-		n := &image.Inode{Mode: image.TypeRegular | 0o644}
-		if content != "" {
-			n.Content = []extent.Extent{{Kind: extent.Source, Length: int64(len(content)), Digest: blobs.Add([]byte(content))}}
-		}
-		dir.Link(parts[len(parts)-1], n)
-	}
-	return tree
-}
+type files = convertertest.Files
 
 // rootfs has two kernels, one of them without an initrd, and no bootloader.
 func rootfs() files {
@@ -78,19 +43,7 @@ func rootfs() files {
 // biosGRUB returns what is needed of the Debian package grub-pc-bin.
 func biosGRUB(t *testing.T) files {
 	t.Helper()
-	found := make(files)
-	err := fs.WalkDir(os.DirFS("/"), grub.KitPath, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		content, err := os.ReadFile("/" + path)
-		found[path] = string(content)
-		return err
-	})
-	if err != nil {
-		t.Fatalf("%v; the test needs it: apt-get install grub-pc-bin", err)
-	}
-	return found
+	return convertertest.Installed(t, grub.KitPath, "grub-pc-bin", func(string) bool { return true })
 }
 
 // planned is a planned volume, and what reads it.
@@ -107,7 +60,7 @@ func plan(t *testing.T, root files, opts live.Options) (planned, error) {
 		opts.Seed = seed
 	}
 	var err error
-	p.volume, p.report, err = live.Plan(t.Context(), root.tree(p.blobs), p.blobs, opts)
+	p.volume, p.report, err = live.Plan(t.Context(), root.Tree(p.blobs), p.blobs, opts)
 	return p, err
 }
 
@@ -152,7 +105,7 @@ func TestVolumeHasWhatTheLiveSystemLooksFor(t *testing.T) {
 		{dracut, "dracut dmsquash-live", "/LiveOS", "squashfs.img", "'root=live:CDLABEL=LIVE_1' 'rd.live.image' 'rd.live.overlay.overlayfs=1'"},
 	} {
 		t.Run(test.system, func(t *testing.T) {
-			p := mustPlan(t, rootfs().with(files{test.mark: "x", systemdBoot: "boot"}), live.Options{Label: "LIVE_1", KernelArgs: []string{"quiet"}})
+			p := mustPlan(t, rootfs().With(files{test.mark: "x", systemdBoot: "boot"}), live.Options{Label: "LIVE_1", KernelArgs: []string{"quiet"}})
 			if p.report.System != test.system || p.report.Label != "LIVE_1" || !slices.Equal(p.report.Kernels, []string{"6.12", "6.9"}) {
 				t.Errorf("report %+v", p.report)
 			}
@@ -179,7 +132,7 @@ func TestVolumeHasWhatTheLiveSystemLooksFor(t *testing.T) {
 func TestMenuIsAGRUBScript(t *testing.T) {
 	convertertest.Need(t, "grub-script-check", "grub-common")
 	convertertest.Need(t, "osirrox", "xorriso")
-	volume := mustPlan(t, rootfs().with(files{liveBoot: "x", systemdBoot: "boot"}), live.Options{}).write(t)
+	volume := mustPlan(t, rootfs().With(files{liveBoot: "x", systemdBoot: "boot"}), live.Options{}).write(t)
 	path := filepath.Join(t.TempDir(), "grub.cfg")
 	if err := os.WriteFile(path, []byte(extract(t, volume, "/boot/grub/grub.cfg")), 0o600); err != nil {
 		t.Fatal(err)
@@ -190,7 +143,7 @@ func TestMenuIsAGRUBScript(t *testing.T) {
 func TestXorrisoFindsBothBootloaders(t *testing.T) {
 	convertertest.Need(t, "xorriso", "xorriso")
 	convertertest.Need(t, "sfdisk", "fdisk")
-	p := mustPlan(t, rootfs().with(files{liveBoot: "x", systemdBoot: "boot"}).with(biosGRUB(t)), live.Options{})
+	p := mustPlan(t, rootfs().With(files{liveBoot: "x", systemdBoot: "boot"}).With(biosGRUB(t)), live.Options{})
 	volume := p.write(t)
 	out := convertertest.Run(t, "xorriso", "-indev", volume, "-report_el_torito", "plain", "-report_system_area", "plain")
 	for _, want := range []string{
@@ -209,7 +162,7 @@ func TestXorrisoFindsBothBootloaders(t *testing.T) {
 func TestESPStartsFromTheVolume(t *testing.T) {
 	convertertest.Need(t, "mtype", "mtools")
 	convertertest.Need(t, "fsck.vfat", "dosfstools")
-	p := mustPlan(t, rootfs().with(files{liveBoot: "x", systemdBoot: "boot"}), live.Options{})
+	p := mustPlan(t, rootfs().With(files{liveBoot: "x", systemdBoot: "boot"}), live.Options{})
 	esp := p.esp(t)
 	convertertest.Run(t, "fsck.vfat", "-n", esp)
 	for path, want := range map[string]string{
@@ -247,7 +200,7 @@ func (p planned) esp(t *testing.T) string {
 }
 
 func TestPlanIsDeterministic(t *testing.T) {
-	root := rootfs().with(files{liveBoot: "x", systemdBoot: "boot"}).with(biosGRUB(t))
+	root := rootfs().With(files{liveBoot: "x", systemdBoot: "boot"}).With(biosGRUB(t))
 	var volumes []*extent.Map
 	for _, s := range []string{"a", "a", "b"} {
 		volumes = append(volumes, mustPlan(t, root, live.Options{Seed: s}).volume)
@@ -267,8 +220,8 @@ func TestWhatCannotBootIsAnErrorWithAWayOut(t *testing.T) {
 		want error
 		says []string
 	}{
-		{"no live system", rootfs().with(files{systemdBoot: "x"}), live.ErrNotLive, []string{"live-boot", "casper", "dracut-live"}},
-		{"no bootloader", rootfs().with(files{liveBoot: "x"}), boot.ErrNoBootloader, []string{"grub-pc-bin", "bootkit"}},
+		{"no live system", rootfs().With(files{systemdBoot: "x"}), live.ErrNotLive, []string{"live-boot", "casper", "dracut-live"}},
+		{"no bootloader", rootfs().With(files{liveBoot: "x"}), boot.ErrNoBootloader, []string{"grub-pc-bin", "bootkit"}},
 		{"no kernel", files{liveBoot: "x"}, boot.ErrNoKernel, []string{"linux-image"}},
 		{"no initrd", files{liveBoot: "x", "boot/vmlinuz-6.1": "x", systemdBoot: "x"}, live.ErrNoInitrd, []string{"update-initramfs"}},
 	}
@@ -288,7 +241,7 @@ func TestWhatCannotBootIsAnErrorWithAWayOut(t *testing.T) {
 }
 
 func TestBadOptionsAreNamed(t *testing.T) {
-	root := rootfs().with(files{liveBoot: "x", systemdBoot: "x"})
+	root := rootfs().With(files{liveBoot: "x", systemdBoot: "x"})
 	for says, opts := range map[string]live.Options{
 		`kernel argument "a b"`: {KernelArgs: []string{"a b"}},
 		`label "small"`:         {Label: "small"},
@@ -304,7 +257,7 @@ func TestBadOptionsAreNamed(t *testing.T) {
 
 func TestAnyRootfsIsAVolumeOfData(t *testing.T) {
 	blobs := make(convertertest.Blobs)
-	m, err := live.PlanData(t.Context(), rootfs().tree(blobs), live.Options{Seed: seed})
+	m, err := live.PlanData(t.Context(), rootfs().Tree(blobs), live.Options{Seed: seed})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -49,15 +48,6 @@ func program(t *testing.T) []byte {
 	return content[:min(len(content), 1<<20)]
 }
 
-func compress(t *testing.T, command string, content []byte) []byte {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "content")
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return []byte(convertertest.Run(t, "sh", "-c", command+` < "$1"`, "sh", path))
-}
-
 func TestWhatToolsCompressIsRead(t *testing.T) {
 	for _, c := range compressors {
 		t.Run(c.name, func(t *testing.T) {
@@ -68,7 +58,7 @@ func TestWhatToolsCompressIsRead(t *testing.T) {
 				"calls":   bytes.Repeat([]byte{0xe8, 0xe9, 0xff, 0, 0xe8, 0xff}, 999),
 				"letter":  []byte("a"),
 			} {
-				stream := compress(t, c.args, content)
+				stream := convertertest.Filter(t, c.args, content)
 				if got := Detect(stream); got != c.format {
 					t.Fatalf("%s is detected as %q", name, got)
 				}
@@ -101,7 +91,7 @@ func TestDamagedStreamsAreRefused(t *testing.T) {
 	for _, c := range compressors {
 		t.Run(c.name, func(t *testing.T) {
 			convertertest.Need(t, c.tool, c.debianPackage)
-			stream := compress(t, c.args, content)
+			stream := convertertest.Filter(t, c.args, content)
 			for _, size := range []int{len(stream) / 2, len(stream) - 5} {
 				if got, _, err := Decode(stream[:size], 1<<30); !errors.Is(err, ErrFormat) {
 					t.Errorf("%d of %d bytes: got %d bytes, %v", size, len(stream), len(got), err)
@@ -140,7 +130,7 @@ func TestWhatIsNotReadIsSaid(t *testing.T) {
 		}
 	}
 	convertertest.Need(t, "xz", "xz-utils")
-	if _, _, err := Decode(compress(t, "xz --arm --lzma2=preset=0 -c", program(t)), 1<<30); !errors.Is(err, ErrUnsupported) {
+	if _, _, err := Decode(convertertest.Filter(t, "xz --arm --lzma2=preset=0 -c", program(t)), 1<<30); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("another filter of xz: %v", err)
 	}
 }

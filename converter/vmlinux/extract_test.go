@@ -1,18 +1,14 @@
 package vmlinux
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cloudlets/cloudlets/converter/convertertest"
 	"github.com/cloudlets/cloudlets/converter/payload"
@@ -85,32 +81,7 @@ func TestKernelOfDebian(t *testing.T) {
 // firmware, on the machine that QEMU modelled after Firecracker's.
 func waitForKernel(t *testing.T, path string) {
 	t.Helper()
-	const tool = "qemu-system-x86_64"
-	convertertest.Need(t, tool, "qemu-system-x86")
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, tool, "-M", "microvm", "-accel", "tcg", "-m", "256", "-nodefaults", "-no-user-config",
-		"-display", "none", "-serial", "stdio", "-kernel", path, "-append", "earlyprintk=ttyS0 console=ttyS0")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var seen strings.Builder
-	found := false
-	for scanner := bufio.NewScanner(out); !found && scanner.Scan(); {
-		seen.WriteString(scanner.Text() + "\n")
-		found = strings.Contains(scanner.Text(), "Linux version")
-	}
-	cancel()
-	_ = cmd.Wait() // It was killed.
-	if !found {
-		t.Fatalf("the kernel says nothing of itself:\n%s%s", &seen, &stderr)
-	}
+	convertertest.Boot(t, "Linux version", "-M", "microvm", "-no-user-config", "-kernel", path, "-append", "earlyprintk=ttyS0 console=ttyS0")
 }
 
 // elfKernel returns a small ELF file with a segment.
@@ -158,15 +129,6 @@ func zboot(packed []byte) []byte {
 	return append(append(file, packed...), make([]byte, 64)...)
 }
 
-func compress(t *testing.T, command string, content []byte) []byte {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "content")
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return []byte(convertertest.Run(t, "sh", "-c", command+` < "$1"`, "sh", path))
-}
-
 // TestKernelsInEveryCompression packs kernels as Linux's scripts/Makefile.lib does.
 func TestKernelsInEveryCompression(t *testing.T) {
 	for format, c := range map[payload.Format]struct{ command, debianPackage string }{
@@ -179,7 +141,7 @@ func TestKernelsInEveryCompression(t *testing.T) {
 	} {
 		t.Run(string(format), func(t *testing.T) {
 			convertertest.Need(t, strings.Fields(c.command)[0], c.debianPackage)
-			packed := compress(t, c.command, elfKernel())
+			packed := convertertest.Filter(t, c.command, elfKernel())
 			if format != payload.Gzip {
 				packed = binary.LittleEndian.AppendUint32(packed, uint32(len(elfKernel())))
 			}
@@ -187,7 +149,7 @@ func TestKernelsInEveryCompression(t *testing.T) {
 			if !bytes.Equal(k.Content, elfKernel()) || k.Compression != format || k.Arch != X8664 {
 				t.Errorf("got %d bytes for %s, of %q", len(k.Content), k.Arch, k.Compression)
 			}
-			k = mustExtract(t, zboot(compress(t, c.command, armKernel())))
+			k = mustExtract(t, zboot(convertertest.Filter(t, c.command, armKernel())))
 			if !bytes.Equal(k.Content, armKernel()) || k.Compression != format || k.Arch != ARM64 {
 				t.Errorf("got %d bytes for %s, of %q", len(k.Content), k.Arch, k.Compression)
 			}
@@ -201,13 +163,13 @@ func TestKernelsThatAreNotCompressedStayAsTheyAre(t *testing.T) {
 			t.Errorf("%s: got %d bytes for %s, of %q", arch, len(k.Content), k.Arch, k.Compression)
 		}
 	}
-	if k := mustExtract(t, compress(t, "gzip", armKernel())); !bytes.Equal(k.Content, armKernel()) || k.Arch != ARM64 {
+	if k := mustExtract(t, convertertest.Filter(t, "gzip", armKernel())); !bytes.Equal(k.Content, armKernel()) || k.Arch != ARM64 {
 		t.Errorf("Image.gz: got %d bytes for %s", len(k.Content), k.Arch)
 	}
 }
 
 func TestHostileKernelsAreRefused(t *testing.T) {
-	packed := compress(t, "gzip -n", elfKernel())
+	packed := convertertest.Filter(t, "gzip -n", elfKernel())
 	patch := func(file []byte, at int, value uint32) []byte {
 		file = bytes.Clone(file)
 		binary.LittleEndian.PutUint32(file[at:], value)
@@ -227,9 +189,9 @@ func TestHostileKernelsAreRefused(t *testing.T) {
 		"payload far away":       {patch(sound, payloadOffsetOffset, 0xffffffff), ErrFormat, "outside of the file"},
 		"payload too long":       {patch(sound, payloadLengthOffset, 0xffffffff), ErrFormat, "outside of the file"},
 		"no payload":             {patch(sound, payloadLengthOffset, 0), ErrFormat, "empty"},
-		"wrong size":             {bzImage(append(compress(t, "xz", elfKernel()), 1, 0, 0, 0)), ErrFormat, "more than 1 bytes"},
-		"other wrong size":       {bzImage(append(compress(t, "xz", elfKernel()), 0, 0, 0xff, 0)), ErrFormat, "it says 16711680"},
-		"payload is not ELF":     {bzImage(compress(t, "gzip -n", []byte("hello"))), ErrFormat, "no ELF"},
+		"wrong size":             {bzImage(append(convertertest.Filter(t, "xz", elfKernel()), 1, 0, 0, 0)), ErrFormat, "more than 1 bytes"},
+		"other wrong size":       {bzImage(append(convertertest.Filter(t, "xz", elfKernel()), 0, 0, 0xff, 0)), ErrFormat, "it says 16711680"},
+		"payload is not ELF":     {bzImage(convertertest.Filter(t, "gzip -n", []byte("hello"))), ErrFormat, "no ELF"},
 		"unknown compression":    {bzImage([]byte("whatever it is")), ErrFormat, "like none of"},
 		"32 bits":                {append([]byte(elfMagic+"\x01"), make([]byte, 100)...), ErrUnsupported, "class 1"},
 		"segment outside":        {patch(elfKernel(), elfHeaderSize+32, 0xfffffff), ErrFormat, "segment 0"},
