@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/cow"
 	"github.com/cloudlets/cloudlets/converter/parallels"
@@ -26,6 +27,7 @@ const (
 	formatVHDFixed   = "vhd-fixed"
 	formatVMDK       = "vmdk"
 	formatVMDKStream = "vmdk-stream"
+	formatVMDKFlat   = "vmdk-flat"
 	formatRawZst     = "raw.zst"
 	formatVHDX       = "vhdx"
 	formatVDI        = "vdi"
@@ -70,6 +72,10 @@ func containers() []Format {
 			Compressions: []Compression{{"zlib", func(r *render, m *extent.Map) (*extent.Map, error) {
 				return vmdk.WriteCompressed(r.ctx, m, r.Open, r.Spool, vmdk.Options{})
 			}}},
+		},
+		{
+			Name: formatVMDKFlat, Description: "VMware, monolithicFlat: a descriptor, and the raw disk beside it",
+			Types: block(), files: (*render).flatVMDK,
 		},
 		{
 			Name: "qed", Description: "QEMU enhanced disk", Extension: ".qed",
@@ -122,6 +128,23 @@ func vhdWriter(o vhd.Options) writer {
 
 func vhdxWriter(o vhdx.Options) writer {
 	return planned(func(m *extent.Map) (*extent.Map, error) { return vhdx.Write(m, o) })
+}
+
+// flatVMDK makes a descriptor and the raw file that it names.
+func (r *render) flatVMDK() ([]File, error) {
+	outputType := r.outputType()
+	content, err := r.content(outputType)
+	if err != nil {
+		return nil, err
+	}
+	name := outputType + "-flat.vmdk"
+	text, flat, err := vmdk.Flat(name, content, vmdk.Options{})
+	if err != nil {
+		return nil, err
+	}
+	descriptor, err := textFile(outputType+".vmdk", string(text))
+	descriptor.MediaType = r.artifactType()
+	return []File{descriptor, {Name: name, MediaType: api.ArtifactKind(outputType, formatRaw), Map: flat}}, err
 }
 
 func vdiWriter(o vdi.Options) writer {

@@ -21,6 +21,7 @@ var formatChecks = map[string][]string{
 	"disk.vhd":            {"qemu-img", "compare", "-F", "vpc", "-f", "raw", "{raw}", "{}"},
 	"disk.vhdx":           {"qemu-img", "compare", "-F", "vhdx", "-f", "raw", "{raw}", "{}"},
 	"disk.vmdk":           {"qemu-img", "compare", "-F", "vmdk", "-f", "raw", "{raw}", "{}"},
+	"disk-flat.vmdk":      {"cmp", "{raw}", "{}"},
 	"disk.vdi":            {"qemu-img", "compare", "-F", "vdi", "-f", "raw", "{raw}", "{}"},
 	"disk.cow":            {"test", "-s", "{}"}, // no tool reads it any more
 	"cloudlet.ova":        {"sh", "-c", `cd "$(dirname "$1")" && tar -xf "$1" && sha256sum -c --quiet *.mf && qemu-img compare -f raw -F vmdk "$2" cloudlet-disk1.vmdk`, "sh", "{}", "{raw}"},
@@ -78,9 +79,10 @@ func TestEveryFormatIsWhatItsToolsTakeItFor(t *testing.T) {
 				}
 				dir := t.TempDir()
 				for _, file := range render.Files {
-					path := filepath.Join(dir, file.Name)
-					download(t, "http://"+s.host+file.Content, path)
-					checkFormat(t, path, raw)
+					download(t, "http://"+s.host+file.Content, filepath.Join(dir, file.Name))
+				}
+				for _, file := range render.Files {
+					checkFormat(t, filepath.Join(dir, file.Name), raw)
 				}
 			})
 		}
