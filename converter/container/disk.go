@@ -22,13 +22,6 @@ type Disk struct {
 // compressed. It is not a digest: nobody but the file's reader can open it.
 func Unpacked(source extent.Digest) extent.Digest { return source + "+unpacked" }
 
-// Parent is a disk that a file may leave the rest of its content to: it is named
-// in the file by its digest and by nothing else.
-type Parent struct {
-	Digest extent.Digest // of the disk, raw
-	Size   int64         // bytes
-}
-
 // Blobs opens the blobs it has, under the names an extent map gives them. It does
 // not close them: their owner does.
 type Blobs map[extent.Digest]extent.Blob

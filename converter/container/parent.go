@@ -1,47 +1,18 @@
 package container
 
 import (
-	"bytes"
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/cloudlets/cloudlets/extent"
 )
 
-// FindParent returns the disk of a digest. Readers ask it for what a file leaves
-// to its parent; an error ends the reading. A nil FindParent knows no parent.
-type FindParent func(d extent.Digest) (Parent, error)
-
-// Find returns the parent that a file names. Only a digest names one: whatever
-// else could stand in a file, a path or a URL, would lead a reader to what the
-// file's author chose and its owner never saw. Such a name, and a parent that
-// nobody gave, is an error that wraps ErrUnsupported.
-func (f FindParent) Find(name string) (Parent, error) {
-	d, err := parseDigest(name)
-	if err != nil {
-		return Parent{}, err
-	}
-	if f == nil {
-		return Parent{}, fmt.Errorf("%w: the file holds only what differs from the disk %s, and that was not given", ErrUnsupported, d)
-	}
-	p, err := f(d)
-	if err != nil {
-		return Parent{}, fmt.Errorf("find the parent %s: %w", d, err)
-	}
-	return p, nil
-}
-
-// parseDigest returns the digest that a parent is named by: the SHA-256 of its
-// disk, raw.
-func parseDigest(name string) (extent.Digest, error) {
-	const algorithm, digits = "sha256:", 64
-	sum, ok := strings.CutPrefix(name, algorithm)
-	if _, err := hex.DecodeString(sum); !ok || err != nil || len(sum) != digits || strings.ToLower(sum) != sum {
-		return "", fmt.Errorf("%w: the file holds only what differs from %.200q; a parent is accepted by the digest of its raw disk alone, "+
-			"%s and %d hexadecimal digits: merge the two files first: qemu-img convert -O raw FILE OUT", ErrUnsupported, name, algorithm, digits)
-	}
-	return extent.Digest(name), nil
+// Parent is a disk that a file may leave the rest of its content to.
+type Parent struct {
+	Digest extent.Digest // of the disk, raw
+	Size   int64         // bytes
 }
 
 // AppendTo appends n bytes at off of the parent to b. What lies beyond its end
@@ -54,62 +25,71 @@ func (p Parent) AppendTo(b *extent.Builder, off, n int64) {
 	b.Zero(n - held)
 }
 
-// Base is a disk that a writer leaves content to: all that the written disk has
-// in common with it.
-type Base struct {
-	Digest extent.Digest // of the disk, raw
-	Map    *extent.Map
+// FindParent returns the disk that a file leaves content to. name is what the
+// file calls it: it is compared, and never opened. An error ends the reading. A
+// nil FindParent knows no parent.
+type FindParent func(name string) (Parent, error)
+
+// Find returns the parent that a file names. The error is a [ParentError] where
+// there is nobody to ask.
+func (f FindParent) Find(name string) (Parent, error) {
+	if f == nil {
+		return Parent{}, &ParentError{Name: name}
+	}
+	return f(name)
 }
 
-// Check returns an error unless the digest can name the parent in a file.
-func (p *Base) Check() error {
-	_, err := parseDigest(string(p.Digest))
-	return err
+// ParentError says that a file leaves content to a parent which was not given.
+type ParentError struct {
+	Name string // that the file has for it
 }
 
-// Runs returns, in order, the runs of grains in which a disk differs from its
-// base. Extents are compared, not content: equal extents have equal content,
-// and different ones count as different.
-func (p *Base) Runs(disk *extent.Map, grain int64) []Run {
-	var runs []Run
-	for off := int64(0); off < disk.Size(); {
-		mine, n := at(disk, off, disk.Size()-off)
-		theirs, n := at(p.Map, off, n)
-		if !p.same(mine, theirs, off, n) {
-			run := Run{First: off / grain}
-			run.Count = (off+n-1)/grain + 1 - run.First
-			runs = appendRun(runs, run)
+func (e *ParentError) Error() string {
+	return fmt.Sprintf("%v: the file holds only what differs from its parent, which it names %.200q; names in files are never opened", ErrUnsupported, e.Name)
+}
+
+func (e *ParentError) Unwrap() error { return ErrUnsupported }
+
+// GivenParent returns a FindParent that knows one parent, whatever file asks for
+// it. A digest in the file must be the parent's. The name of a file is not looked
+// at: who gives the parent has said what it is. What would have other programs
+// open more than a file, such as json: or nbd://, is refused. Errors wrap
+// ErrUnsupported.
+func GivenParent(p Parent) FindParent {
+	return func(name string) (Parent, error) {
+		d, isDigest := parseDigest(name)
+		switch {
+		case isDigest && d != p.Digest:
+			return Parent{}, fmt.Errorf("%w: the file holds what differs from the disk %s, and the parent that was given is the disk %s", ErrUnsupported, d, p.Digest)
+		case !isDigest && !namesFile(name):
+			return Parent{}, fmt.Errorf("%w: the file names its parent %.200q, which is neither a digest nor a file: name one there first, "+
+				"in a qcow2 with qemu-img rebase -u", ErrUnsupported, name)
 		}
-		off += n
+		return p, nil
 	}
-	return runs
 }
 
-// at returns what a map has at off, and for how many bytes, n at most. Beyond
-// its end it is zero.
-func at(m *extent.Map, off, n int64) (extent.Extent, int64) {
-	if off >= m.Size() {
-		return extent.Extent{Kind: extent.Zero, Length: n}, n
+// parseDigest returns the digest that a name is, in the one form that is
+// accepted.
+func parseDigest(name string) (d extent.Digest, ok bool) {
+	const algorithm, digits = "sha256:", 64
+	sum, ok := strings.CutPrefix(name, algorithm)
+	if !ok || len(sum) != digits || strings.ToLower(sum) != sum {
+		return "", false
 	}
-	start, e := m.At(m.Find(off))
-	n = min(n, start+e.Length-off)
-	return e.Slice(off-start, e.Length-(off-start)), n
+	_, err := hex.DecodeString(sum)
+	return extent.Digest(name), err == nil
 }
 
-// same says whether the first n bytes of two extents at off of their disks are
-// the same.
-func (p *Base) same(mine, theirs extent.Extent, off, n int64) bool {
-	if mine.Kind == extent.Source && mine.Digest == p.Digest && mine.Offset == off {
-		return true // the disk says itself that it has this of its parent
-	}
-	if mine.Kind != theirs.Kind {
+// namesFile reports whether a name is that of a file, and not of a protocol: QEMU
+// takes what stands before a colon for one, unless a slash comes first
+// (util/path.c, path_has_protocol). Drives of Windows have one letter.
+func namesFile(name string) bool {
+	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return false
 	}
-	switch mine.Kind {
-	case extent.Inline:
-		return bytes.Equal(mine.Data[:n], theirs.Data[:n])
-	case extent.Source:
-		return mine.Digest == theirs.Digest && mine.Offset == theirs.Offset
-	}
-	return true
+	colon := strings.IndexByte(name, ':')
+	drive := colon == 1 && unicode.IsLetter(rune(name[0]))
+	slash := strings.IndexAny(name, `/\`)
+	return colon < 0 || drive || slash >= 0 && slash < colon
 }

@@ -40,6 +40,27 @@ func AppendGrain(runs []Run, number int64) []Run {
 	return appendRun(runs, Run{First: number, Count: 1})
 }
 
+// SplitZero splits runs of grains into those with anything but zero extents, and
+// the rest.
+func SplitZero(disk *extent.Map, runs []Run, grain int64) (data, zero []Run) {
+	for _, run := range runs {
+		for next := run.First; next < run.End(); {
+			start, end, ok := disk.NextData(next * grain)
+			if !ok || start >= run.End()*grain {
+				zero = append(zero, Run{First: next, Count: run.End() - next})
+				break
+			}
+			first := start / grain
+			if first > next {
+				zero = append(zero, Run{First: next, Count: first - next})
+			}
+			next = min((end-1)/grain+1, run.End())
+			data = appendRun(data, Run{First: first, Count: next - first})
+		}
+	}
+	return data, zero
+}
+
 // Grains counts the grains of runs.
 func Grains(runs []Run) int64 {
 	n := int64(0)

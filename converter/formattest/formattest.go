@@ -39,6 +39,8 @@ type Format struct {
 	// the format knows no parents.
 	WriteOver func(disk *extent.Map, parent *container.Base) (*extent.Map, error)
 	OpenOver  func(r io.ReaderAt, size int64, source extent.Digest, find container.FindParent) (*container.Disk, error)
+	// SameSize says that a parent must have the size of the disk.
+	SameSize bool
 	// Variants are options of qemu-img convert, -o and others, that give files of
 	// which Open reads the disk.
 	Variants [][]string
@@ -49,6 +51,8 @@ type Format struct {
 	// NoHoles says that QEMU does not see the holes of the format: it compares
 	// them byte by byte, so no disk has wide ones.
 	NoHoles bool
+
+	parent container.Parent // that files may refer to; zero is none
 }
 
 // Run runs all tests of a format.
@@ -66,7 +70,7 @@ func Run(t *testing.T, f Format) {
 		t.Run("a file cut short is an error or the same disk", f.testTruncated)
 	}
 	if f.WriteOver != nil {
-		t.Run("what is left to a parent is read with it alone", f.testParent)
+		f.CheckParent(t)
 	}
 }
 

@@ -92,6 +92,10 @@ func (f Format) checkExtents(t *testing.T, disk *container.Disk, size int64) {
 			if e.Offset+e.Length > size {
 				t.Fatalf("extent at %d ends at %d of %d bytes of units", off, e.Offset+e.Length, size)
 			}
+		case e.Digest == f.parent.Digest:
+			if e.Offset+e.Length > f.parent.Size {
+				t.Fatalf("extent at %d ends at %d of a parent of %d bytes", off, e.Offset+e.Length, f.parent.Size)
+			}
 		case e.Digest != Source:
 			t.Fatalf("extent at %d names %s, which nobody gave", off, e.Digest)
 		case e.Offset+e.Length > size:

@@ -40,6 +40,9 @@ func WriteCompressed(ctx context.Context, disk *extent.Map, open extent.Opener, 
 	if err != nil {
 		return nil, fmt.Errorf("write qcow2 of a disk of %d bytes: %w", disk.Size(), err)
 	}
+	if l.parent != nil {
+		return nil, errors.New("write qcow2: a file over a parent is not compressed")
+	}
 	if c == Zstd && l.version == version2 {
 		return nil, errors.New("write qcow2: version 2 knows zlib alone; choose version 3 for zstd")
 	}

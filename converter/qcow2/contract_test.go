@@ -16,6 +16,10 @@ var format = formattest.Format{
 	Checked: true,
 	Write:   func(disk *extent.Map) (*extent.Map, error) { return Write(disk, Options{}) },
 	Open:    Open,
+	WriteOver: func(disk *extent.Map, parent *container.Base) (*extent.Map, error) {
+		return Write(disk, Options{Parent: parent})
+	},
+	OpenOver: OpenOver,
 	Variants: [][]string{
 		{"-o", "compat=0.10"},
 		{"-o", "compat=1.1,lazy_refcounts=on"},
@@ -28,7 +32,7 @@ var format = formattest.Format{
 func TestContract(t *testing.T) { formattest.Run(t, format) }
 
 func TestVersion2KeepsTheContract(t *testing.T) {
-	f := format
+	f := over(Options{Version: 2})
 	f.Variants = nil
 	f.Write = func(disk *extent.Map) (*extent.Map, error) { return Write(disk, Options{Version: 2}) }
 	formattest.Run(t, f)
@@ -48,7 +52,7 @@ func TestCompressedFilesKeepTheContract(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			f := format
-			f.Variants, f.Write = nil, nil
+			f.Variants, f.Write, f.WriteOver = nil, nil, nil
 			f.WriteWith = func(ctx context.Context, disk *extent.Map, open extent.Opener, spool container.Spool) (*extent.Map, error) {
 				return WriteCompressed(ctx, disk, open, spool, test.compression, test.options)
 			}

@@ -20,12 +20,25 @@ const (
 
 // Header extension types.
 const (
-	extensionEnd          = 0x00000000
-	extensionFeatureNames = 0x6803f857
-	extensionDataFile     = 0x44415441
-	extensionEncryption   = 0x0537be77
+	extensionEnd           = 0x00000000
+	extensionBackingFormat = 0xe2792aca
+	extensionFeatureNames  = 0x6803f857
+	extensionDataFile      = 0x44415441
+	extensionEncryption    = 0x0537be77
 
 	extensionHeaderSize = 8 // type and length, 4 bytes each
+)
+
+// Where version 2 and 3 say which file they leave content to: a name without an
+// end, in the first cluster.
+const (
+	backingOffset  = 8  // u64; 0 is none
+	backingLength  = 16 // u32
+	maxBackingName = 1023
+
+	// backingFormat is what the parent is that we name: a digest is that of the
+	// raw disk.
+	backingFormat = "raw"
 )
 
 // Incompatible feature bits: a reader that does not know one must refuse.

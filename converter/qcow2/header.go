@@ -30,14 +30,13 @@ func featureNames() []feature {
 	}
 }
 
-// header returns the file's first bytes: the header and, in version 3, its
-// extensions. They fit the smallest cluster.
+// header returns the file's first bytes: the header, its extensions and the name
+// of the parent. They fit the smallest cluster.
 func (l *layout) header() []byte {
 	be := binary.BigEndian
 	h := make([]byte, maxHeaderLength)
 	be.PutUint32(h[0:], magic)
 	be.PutUint32(h[4:], l.version)
-	// 8: backing file offset, 16: backing file name length; 0 is none.
 	be.PutUint32(h[20:], uint32(l.clusterBits))
 	be.PutUint64(h[24:], uint64(l.virtualSize))
 	// 32: encryption method; 0 is none.
@@ -47,7 +46,7 @@ func (l *layout) header() []byte {
 	be.PutUint32(h[56:], uint32(l.refcountTable))
 	// 60: number of snapshots, 64: offset of the snapshot table; 0 is none.
 	if l.version == version2 {
-		return h[:headerLengthV2]
+		return l.appendBacking(h[:headerLengthV2])
 	}
 	length := headerLengthV3
 	if l.compression != Zlib {
@@ -58,20 +57,41 @@ func (l *layout) header() []byte {
 	// 80, 88: compatible and autoclear features; 0 is none.
 	be.PutUint32(h[96:], refcountOrder)
 	be.PutUint32(h[100:], uint32(length))
-	return appendExtensions(h[:length])
+	if l.parent != nil {
+		// The names of features are left out: the smallest cluster has no room.
+		return l.appendBacking(h[:length])
+	}
+	return appendExtension(appendFeatureNames(h[:length]), extensionEnd, nil)
 }
 
-func appendExtensions(h []byte) []byte {
-	be := binary.BigEndian
-	names := featureNames()
-	h = be.AppendUint32(h, extensionFeatureNames)
-	h = be.AppendUint32(h, uint32(len(names)*featureNameSize))
-	for _, f := range names {
+// appendBacking appends the extension and the name that say what the parent is,
+// if there is one.
+func (l *layout) appendBacking(h []byte) []byte {
+	if l.parent == nil {
+		return h
+	}
+	h = appendExtension(h, extensionBackingFormat, []byte(backingFormat))
+	h = appendExtension(h, extensionEnd, nil)
+	binary.BigEndian.PutUint64(h[backingOffset:], uint64(len(h)))
+	binary.BigEndian.PutUint32(h[backingLength:], uint32(len(l.parent.Digest)))
+	return append(h, l.parent.Digest...)
+}
+
+func appendFeatureNames(h []byte) []byte {
+	var table []byte
+	for _, f := range featureNames() {
 		line := make([]byte, featureNameSize)
 		line[0], line[1] = f.kind, f.bit
 		copy(line[2:], f.name)
-		h = append(h, line...)
+		table = append(table, line...)
 	}
-	h = be.AppendUint32(h, extensionEnd)
-	return be.AppendUint32(h, 0)
+	return appendExtension(h, extensionFeatureNames, table)
+}
+
+// appendExtension appends a header extension, padded to 8 bytes.
+func appendExtension(h []byte, kind uint32, content []byte) []byte {
+	h = binary.BigEndian.AppendUint32(h, kind)
+	h = binary.BigEndian.AppendUint32(h, uint32(len(content)))
+	h = append(h, content...)
+	return append(h, make([]byte, -len(content)&7)...)
 }

@@ -16,14 +16,22 @@ import (
 // become zero extents. Of internal snapshots only the active state is read.
 //
 // Every offset is checked to lie within the file, and nothing may overlap the
-// tables; a cluster used twice must be marked as shared. Backing files, external
-// data files, encryption and extended L2 entries are refused with
-// container.ErrUnsupported, all else that is wrong with container.ErrFormat.
+// tables; a cluster used twice must be marked as shared. External data files,
+// encryption, extended L2 entries and backing files, for which there is [OpenOver],
+// are refused with container.ErrUnsupported, all else that is wrong with
+// container.ErrFormat.
 //
 // Memory is bounded by what the file really holds: at most 40 MiB for its L1 and
 // refcount tables, and some 100 bytes for each run of clusters.
 func Open(r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error) {
-	disk, err := open(&reader{file: container.File{Reader: r, Size: size}}, source)
+	return OpenOver(r, size, source, nil)
+}
+
+// OpenOver is [Open] for files with a backing file too. What such a file leaves to
+// it becomes extents of the disk that find returns for its name; beyond the end of
+// that, zero.
+func OpenOver(r io.ReaderAt, size int64, source extent.Digest, find container.FindParent) (*container.Disk, error) {
+	disk, err := open(&reader{file: container.File{Reader: r, Size: size}, find: find}, source)
 	if err != nil {
 		return nil, fmt.Errorf("open qcow2 file of %d bytes: %w", size, err)
 	}
@@ -58,9 +66,11 @@ func open(r *reader, source extent.Digest) (*container.Disk, error) {
 // reader reads a qcow2 file.
 type reader struct {
 	file container.File
+	find container.FindParent
 
 	fileHeader
-	used container.Ranges // where the tables stand
+	parent *container.Parent // nil where the file stands alone
+	used   container.Ranges  // where the tables stand
 }
 
 // fileHeader is what the header says.
@@ -170,7 +180,8 @@ type guestRun struct {
 	bytes int64
 	// copied means that the file says nothing else uses the clusters.
 	copied bool
-	// zero means that the clusters are allocated but read as zeros.
+	// zero means that the clusters read as zeros, whatever the file has for them;
+	// where that is nothing, host is 0.
 	zero bool
 	// packed is how many bytes of the file one compressed cluster takes; 0 where
 	// clusters are not compressed.
@@ -179,13 +190,16 @@ type guestRun struct {
 
 // hostBytes returns how many bytes of the file the run takes.
 func (g guestRun) hostBytes() int64 {
-	if g.packed > 0 {
+	switch {
+	case g.packed > 0:
 		return g.packed
+	case g.host == 0:
+		return 0
 	}
 	return g.bytes
 }
 
-// readL2 returns the allocated clusters of the disk in its order.
+// readL2 returns the clusters that the file has of the disk, in its order.
 func (r *reader) readL2(tables []table) ([]guestRun, error) {
 	var runs []guestRun
 	perTable := r.clusterSize / entrySize
@@ -212,7 +226,8 @@ func (r *reader) readL2(tables []table) ([]guestRun, error) {
 	return runs, nil
 }
 
-// cluster decodes an L2 entry. ok says whether it has a cluster in the file.
+// cluster decodes an L2 entry. ok says whether the file has the cluster: as zeros,
+// or anywhere.
 func (r *reader) cluster(entry uint64) (run guestRun, ok bool, err error) {
 	if entry&flagCompressed != 0 {
 		run, err = r.packedCluster(entry)
@@ -227,7 +242,7 @@ func (r *reader) cluster(entry uint64) (run guestRun, ok bool, err error) {
 	}
 	off := entry & offsetMask
 	if off == 0 {
-		return run, false, nil
+		return guestRun{bytes: r.clusterSize, zero: true}, r.parent != nil && entry&flagZero != 0, nil
 	}
 	if err := r.aligned("data cluster", off); err != nil {
 		return run, false, err
@@ -248,7 +263,7 @@ func (r *reader) cluster(entry uint64) (run guestRun, ok bool, err error) {
 func appendRun(runs []guestRun, run guestRun) []guestRun {
 	if last := len(runs) - 1; last >= 0 {
 		l := &runs[last]
-		if l.guest+l.bytes == run.guest && l.host+l.bytes == run.host && l.copied == run.copied && l.zero == run.zero && l.packed+run.packed == 0 {
+		if l.guest+l.bytes == run.guest && l.continuedAt(run.host) && l.copied == run.copied && l.zero == run.zero && l.packed+run.packed == 0 {
 			l.bytes += run.bytes
 			return runs
 		}
@@ -256,11 +271,22 @@ func appendRun(runs []guestRun, run guestRun) []guestRun {
 	return append(runs, run)
 }
 
+// continuedAt reports whether the next clusters go on in the file, or stand
+// nowhere in it as these do.
+func (g guestRun) continuedAt(host int64) bool {
+	if g.host == 0 {
+		return host == 0
+	}
+	return g.host+g.bytes == host
+}
+
 // hostRanges returns where in the file the clusters of the disk stand.
 func hostRanges(runs []guestRun) container.Ranges {
-	ranges := make(container.Ranges, len(runs))
-	for i, run := range runs {
-		ranges[i] = container.Range{What: "data cluster", Start: run.host, End: run.host + run.hostBytes(), Shared: !run.copied}
+	ranges := make(container.Ranges, 0, len(runs))
+	for _, run := range runs {
+		if n := run.hostBytes(); n > 0 {
+			ranges = append(ranges, container.Range{What: "data cluster", Start: run.host, End: run.host + n, Shared: !run.copied})
+		}
 	}
 	return ranges
 }
@@ -294,7 +320,7 @@ func (r *reader) disk(runs []guestRun, source extent.Digest) (*container.Disk, e
 	units := container.NewUnits(r.file.Reader, r.clusterSize, decode)
 	var b extent.Builder
 	for _, run := range runs {
-		b.ZeroTo(run.guest)
+		r.leaveTo(&b, run.guest)
 		length := min(run.bytes, r.virtualSize-run.guest)
 		switch {
 		case run.zero:
@@ -309,12 +335,21 @@ func (r *reader) disk(runs []guestRun, source extent.Digest) (*container.Disk, e
 		}
 		b.Zero(length)
 	}
-	b.ZeroTo(r.virtualSize)
+	r.leaveTo(&b, r.virtualSize)
 	m, err := b.Build()
 	if units.Len() == 0 {
 		units = nil
 	}
 	return &container.Disk{Map: m, Units: units}, err
+}
+
+// leaveTo appends what the file does not have, up to off.
+func (r *reader) leaveTo(b *extent.Builder, off int64) {
+	if r.parent == nil {
+		b.ZeroTo(off)
+		return
+	}
+	r.parent.AppendTo(b, b.Size(), off-b.Size())
 }
 
 // maxVirtualSize keeps sums of a disk's size and a cluster within an int64.

@@ -134,7 +134,7 @@ func TestOpenRefusesQEMUFeaturesByName(t *testing.T) {
 		make []string
 		want string
 	}{
-		{"backing file", []string{"create", "-f", "qcow2", "-b", base, "-F", "qcow2", path}, "backing file"},
+		{"backing file", []string{"create", "-f", "qcow2", "-b", base, "-F", "qcow2", path}, "differs from its parent"},
 		{"data file", []string{"create", "-f", "qcow2", "-o", "data_file=" + filepath.Join(dir, "data"), path, "10M"}, "in another file"},
 		{"extended L2", []string{"convert", "-f", "raw", "-O", "qcow2", "-o", "extended_l2=on", raw, path}, "extended L2"},
 	}
@@ -176,7 +176,7 @@ func TestOpenRefusesUnsoundFiles(t *testing.T) {
 		{"version 1", put32(4, 1), container.ErrUnsupported},
 		{"version 4", put32(4, 4), container.ErrUnsupported},
 		{"version 2", put32(4, 2), nil},
-		{"backing file", put64(8, 0x100), container.ErrUnsupported},
+		{"backing file that cuts the extensions", put64(8, 0x100), container.ErrFormat},
 		{"clusters of 256 bytes", put32(20, 8), container.ErrFormat},
 		{"clusters of 4 MiB", put32(20, 22), container.ErrFormat},
 		{"clusters of 2^288 bytes", put32(20, 288), container.ErrFormat},

@@ -30,8 +30,8 @@ func (r *reader) readHeader() error {
 	if err := r.decodeGeometry(h); err != nil {
 		return err
 	}
-	if err := refuseOutside(h); err != nil {
-		return err
+	if method := be.Uint32(h[32:]); method != 0 {
+		return fmt.Errorf("%w: it is encrypted (method %d); decrypt it first with qemu-img convert", container.ErrUnsupported, method)
 	}
 	length := uint32(headerLengthV2)
 	if r.version >= version3 {
@@ -39,7 +39,10 @@ func (r *reader) readHeader() error {
 			return err
 		}
 	}
-	return r.checkExtensions(int64(length))
+	if err := r.checkExtensions(int64(length), be.Uint64(h[backingOffset:])); err != nil {
+		return err
+	}
+	return r.readBacking(h)
 }
 
 // decodeGeometry reads the fields of all versions that say where things are.
@@ -71,15 +74,23 @@ func (r *reader) decodeGeometry(h []byte) error {
 	return nil
 }
 
-// refuseOutside refuses disks whose content is not all in the file, or hidden.
-func refuseOutside(h []byte) error {
-	if off := binary.BigEndian.Uint64(h[8:]); off != 0 {
-		return fmt.Errorf("%w: it has a backing file; make an image that stands alone first: qemu-img convert -O qcow2 IN OUT", container.ErrUnsupported)
+// readBacking finds the parent of a file that has one, by its name.
+func (r *reader) readBacking(h []byte) error {
+	off, length := binary.BigEndian.Uint64(h[backingOffset:]), int64(binary.BigEndian.Uint32(h[backingLength:]))
+	if off == 0 {
+		return nil
 	}
-	if method := binary.BigEndian.Uint32(h[32:]); method != 0 {
-		return fmt.Errorf("%w: it is encrypted (method %d); decrypt it first with qemu-img convert", container.ErrUnsupported, method)
+	if length < 1 || length > min(maxBackingName, r.clusterSize) || off > uint64(r.clusterSize-length) {
+		return fmt.Errorf("%w: the name of its backing file has %d bytes at %d, want 1 to %d within the first cluster",
+			container.ErrFormat, length, off, maxBackingName)
 	}
-	return nil
+	name, err := r.file.Bytes("name of the backing file", off, length)
+	if err != nil {
+		return err
+	}
+	parent, err := r.find.Find(string(name))
+	r.parent = &parent
+	return err
 }
 
 // checkVersion3 checks the fields that version 3 added and returns the length of
@@ -118,10 +129,15 @@ func checkFeatures(bits uint64) error {
 	return nil
 }
 
-// checkExtensions walks the header extensions, which lie in the first cluster.
-// Unknown ones are skipped, as the specification asks.
-func (r *reader) checkExtensions(off int64) error {
-	area, err := r.file.Bytes("first cluster", 0, min(r.clusterSize, r.file.Size))
+// checkExtensions walks the header extensions, which lie in the first cluster, up
+// to the name of the backing file. Unknown ones are skipped, as the specification
+// asks.
+func (r *reader) checkExtensions(off int64, backing uint64) error {
+	end := min(r.clusterSize, r.file.Size)
+	if uint64(off) <= backing && backing < uint64(end) {
+		end = int64(backing)
+	}
+	area, err := r.file.Bytes("first cluster", 0, end)
 	if err != nil {
 		return err
 	}

@@ -65,12 +65,34 @@ func (l *layout) entries() iter.Seq2[int64, uint64] {
 			l.packedEntries(plain, yield)
 			return
 		}
+		zero := l.zero
 		for _, run := range l.plain {
+			for len(zero) > 0 && zero[0].First < run.First {
+				if !yieldZeros(zero[0], yield) {
+					return
+				}
+				zero = zero[1:]
+			}
 			for cluster := run.First; cluster < run.End(); cluster++ {
 				if !yield(cluster, plain()) {
 					return
 				}
 			}
 		}
+		for _, run := range zero {
+			if !yieldZeros(run, yield) {
+				return
+			}
+		}
 	}
+}
+
+// yieldZeros yields clusters that are zero, whatever the parent has there.
+func yieldZeros(run container.Run, yield func(int64, uint64) bool) bool {
+	for cluster := run.First; cluster < run.End(); cluster++ {
+		if !yield(cluster, flagZero) {
+			return false
+		}
+	}
+	return true
 }

@@ -24,6 +24,11 @@ type Options struct {
 	ClusterSize int
 	// Version is 3, or 2 for QEMU before 1.1; 0 means 3.
 	Version int
+	// Parent asks for a file that holds only the clusters which differ from the
+	// parent, and names it as its backing file: by its digest, which no other
+	// program opens as a file. Nil is none. The parent was compared with the disk;
+	// it may be shorter or longer.
+	Parent *container.Base
 }
 
 // Write returns the qcow2 file of a disk: header, refcounts, L1 and L2
@@ -69,8 +74,9 @@ type layout struct {
 	version     uint32
 	compression Compression
 	clusterBits int
-	clusterSize int64 // bytes
-	virtualSize int64 // bytes, a multiple of sectorSize
+	clusterSize int64           // bytes
+	virtualSize int64           // bytes, a multiple of sectorSize
+	parent      *container.Base // nil where the file stands alone
 	// packed is what is compressed of the disk; nil where nothing is.
 	packed *container.Packed
 
@@ -81,6 +87,7 @@ type layout struct {
 	l2             []int64 // for each L2 table the file has, the index of its L1 entry, ascending
 	packedClusters int64
 	plain          []container.Run // clusters that are not compressed
+	zero           []container.Run // clusters that are zero and not the parent's, from version 3
 	dataClusters   int64           // of plain
 }
 
@@ -90,8 +97,16 @@ func plan(disk *extent.Map, opts Options) (*layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.plain = container.Runs(disk, l.clusterSize)
-	return l, l.place(l.plain)
+	if l.parent == nil {
+		l.plain = container.Runs(disk, l.clusterSize)
+		return l, l.place(l.plain)
+	}
+	differs := l.parent.Runs(l.clusterSize)
+	l.plain = differs
+	if l.version >= version3 {
+		l.plain, l.zero = container.SplitZero(disk, differs, l.clusterSize)
+	}
+	return l, l.place(differs)
 }
 
 // newLayout checks options against a disk.
@@ -120,6 +135,7 @@ func newLayout(disk *extent.Map, opts Options) (*layout, error) {
 		clusterBits: clusterBits,
 		clusterSize: size,
 		virtualSize: container.AlignUp(disk.Size(), sectorSize),
+		parent:      opts.Parent,
 	}, nil
 }
 

@@ -18,6 +18,7 @@ func format(opts Options, variants ...[]string) formattest.Format {
 		Write:    func(disk *extent.Map) (*extent.Map, error) { return Write(disk, opts) },
 		Open:     Open,
 		OpenOver: OpenOver,
+		SameSize: true,
 		Unit:     max(opts.Align, sectorSize),
 		Variants: variants,
 	}

@@ -76,9 +76,6 @@ const (
 	headerParentID    = 40 // 16 bytes
 	headerParentName  = 64 // UTF-16
 	parentNameSize    = 512
-	headerLocators    = 576 // of 24 bytes each, the first 4 being a platform code
-	locatorSize       = 24
-	locators          = 8
 )
 
 // Block Allocation Table.

@@ -89,16 +89,11 @@ func (r *reader) checkHeader() error {
 	return nil
 }
 
-// readParent finds the parent of a differencing file by its name, a digest. p is
-// the header. The paths that other programs look for parents at must be absent.
+// readParent finds the parent of a differencing file by its name. p is the
+// header. The paths beside the name, which other programs look for the parent at,
+// are not read.
 func (r *reader) readParent(p []byte) error {
 	be := binary.BigEndian
-	for i := range locators {
-		if code := p[headerLocators+i*locatorSize:][:4]; be.Uint32(code) != 0 {
-			return fmt.Errorf("%w: the file holds only what differs from a file that it names by a path (locator %q); "+
-				"merge the two first, with Hyper-V's Merge-VHD or VBoxManage clonemedium", container.ErrUnsupported, code)
-		}
-	}
 	var name []uint16
 	for i := 0; i < parentNameSize; i += 2 {
 		c := be.Uint16(p[headerParentName+i:])
@@ -110,6 +105,9 @@ func (r *reader) readParent(p []byte) error {
 	parent, err := r.find.Find(string(utf16.Decode(name)))
 	if err != nil {
 		return err
+	}
+	if size := container.AlignUp(parent.Size, sectorSize); uint64(size) != r.footer.size() {
+		return fmt.Errorf("%w: a disk of %d bytes whose parent has %d: a differencing VHD has the size of its parent", container.ErrFormat, r.footer.size(), size)
 	}
 	r.disk.Parent = &parent
 	return nil

@@ -29,10 +29,9 @@ func Open(r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, err
 	return OpenOver(r, size, source, nil)
 }
 
-// OpenOver is [Open] for differencing files too. Sectors that such a file leaves
-// to its parent become extents of the parent that find returns for the digest the
-// file names it by. Files that name their parent by a path are refused with
-// container.ErrUnsupported.
+// OpenOver is [Open] for differencing files too. What such a file leaves to its
+// parent becomes extents of the disk that find returns for the name it has in the
+// file; it must have the size of the file's own disk.
 func OpenOver(r io.ReaderAt, size int64, source extent.Digest, find container.FindParent) (*container.Disk, error) {
 	disk, err := open(&reader{file: container.File{Reader: r, Size: size}, find: find, disk: container.Sectors{Source: source}})
 	if err != nil {

@@ -214,36 +214,19 @@ func TestOpenReadsXenServersFiles(t *testing.T) {
 	}
 }
 
-func TestDifferencingFilesAreSmall(t *testing.T) {
-	parent := convertertest.Build(t, func(b *extent.Builder) { b.Source("sha256:00", 0, gib) })
-	disk, err := extent.Overlay(parent, 500*mib, convertertest.Build(t, func(b *extent.Builder) { b.Inline([]byte("changed")) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	base := &container.Base{Digest: extent.Digest("sha256:" + strings.Repeat("1", 64)), Map: parent}
-	if file := mustWrite(t, disk, Options{Parent: base}); file.Size() > 3*mib {
-		t.Errorf("seven changed bytes make a file of %d", file.Size())
-	}
-}
-
-// A path in a file leads to what its author chose.
-func TestOpenRefusesParentsByPath(t *testing.T) {
+// What a file names its parent is compared, if it is a digest, and never opened.
+func TestOpenNamesTheParentThatIsMissing(t *testing.T) {
 	file := sample(t)
 	for _, at := range []int{0, sampleEnd} {
 		binary.BigEndian.PutUint32(file[at+footerType:], typeDifferencing)
 	}
-	name := footerSize + headerParentName
-	for i, c := range "/etc/shadow" {
-		binary.BigEndian.PutUint16(file[name+2*i:], uint16(c))
+	for i, c := range "base.vhd" {
+		binary.BigEndian.PutUint16(file[footerSize+headerParentName+2*i:], uint16(c))
 	}
 	reseal(file)
-	if err := openErr(file); !errors.Is(err, container.ErrUnsupported) || !strings.Contains(err.Error(), `"/etc/shadow"`) {
-		t.Errorf("a name: %v", err)
-	}
-	copy(file[footerSize+headerLocators:], "W2ku")
-	reseal(file)
-	if err := openErr(file); !errors.Is(err, container.ErrUnsupported) || !strings.Contains(err.Error(), "W2ku") {
-		t.Errorf("a locator: %v", err)
+	var missing *container.ParentError
+	if err := openErr(file); !errors.As(err, &missing) || missing.Name != "base.vhd" {
+		t.Errorf("without its parent: %v", err)
 	}
 }
 

@@ -27,8 +27,9 @@ type Options struct {
 	// derived from the disk.
 	ID [16]byte
 	// Parent asks for a differencing file, which holds only the blocks that differ
-	// from the parent and names it by its digest. Nil is none. No other program
-	// finds a parent so: it is for reading with [OpenOver].
+	// from the parent and names it by its digest. Nil is none. The parent was
+	// compared with the disk, and has its size. No other program finds a parent
+	// so: it is for reading with [OpenOver].
 	Parent *container.Base
 }
 
@@ -89,14 +90,14 @@ func writeFixed(disk *extent.Map, foot footer) (*extent.Map, error) {
 }
 
 func writeDifferencing(disk *extent.Map, foot footer, parent *container.Base) (*extent.Map, error) {
-	if err := parent.Check(); err != nil {
-		return nil, err
+	if size := container.AlignUp(parent.Map.Size(), sectorSize); size != int64(foot.current) {
+		return nil, fmt.Errorf("the parent is a disk of %d bytes: a differencing VHD has the size of its parent", size)
 	}
 	head := header{
 		parentName: string(parent.Digest),
 		parentID:   container.UUID([16]byte{}, parent.Map, "VHD"),
 	}
-	return writeSparse(disk, foot, head, parent.Runs(disk, blockSize))
+	return writeSparse(disk, foot, head, parent.Runs(blockSize))
 }
 
 // writeSparse writes a dynamic or differencing file that holds the blocks of

@@ -154,7 +154,6 @@ func TestWriteRefuses(t *testing.T) {
 		{"odd alignment", mib, Options{Align: 1000}, false},
 		{"negative alignment", mib, Options{Align: -512}, false},
 		{"fixed with a parent", mib, Options{Fixed: true, Parent: &container.Base{Map: sparse(mib)}}, false},
-		{"parent without a digest", mib, Options{Parent: &container.Base{Digest: "base.vhd", Map: sparse(mib)}}, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package vhdx
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"github.com/cloudlets/cloudlets/converter/container"
 )
@@ -31,8 +32,7 @@ func (l *layout) parentLocator() []byte {
 	return p
 }
 
-// readParent finds the parent that a locator names. Whatever it is looked for by
-// must be its digest: any path leads to a file that nobody here opens.
+// readParent finds the parent that a locator names, perhaps in several ways.
 func (r *reader) readParent(p []byte) error {
 	le := binary.LittleEndian
 	if len(p) < locatorEntries {
@@ -50,8 +50,8 @@ func (r *reader) readParent(p []byte) error {
 		if err != nil {
 			return err
 		}
-		if key == locatorKeyLinkage {
-			continue // which state of the parent it was; a digest says that
+		if strings.HasPrefix(key, locatorKeyLinkage) {
+			continue // which state of the parent it was, or may be
 		}
 		parent, err := r.find.Find(value)
 		if err != nil {
@@ -64,6 +64,9 @@ func (r *reader) readParent(p []byte) error {
 	}
 	if r.disk.Parent == nil {
 		return fmt.Errorf("%w: the parent locator names no parent", container.ErrFormat)
+	}
+	if size := container.AlignUp(r.disk.Parent.Size, sectorSize); size != r.size {
+		return fmt.Errorf("%w: a disk of %d bytes whose parent has %d: a differencing VHDX has the size of its parent", container.ErrFormat, r.size, size)
 	}
 	return nil
 }

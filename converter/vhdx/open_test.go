@@ -148,19 +148,22 @@ func TestOpenChecksChecksums(t *testing.T) {
 	}
 }
 
-// parentFile returns a differencing file whose parent is of one byte's digits.
+// parentFile returns a differencing file over a parent of zeros, and what finds
+// that.
 func parentFile(t testing.TB) (file []byte, find container.FindParent) {
-	parent := convertertest.Build(t, func(b *extent.Builder) { b.Source("sha256:00", 0, 3*mib) })
+	blobs := convertertest.Blobs{}
+	parent := convertertest.Build(t, func(b *extent.Builder) { b.Zero(3 * mib) })
 	disk, err := extent.Overlay(parent, 0, convertertest.Build(t, func(b *extent.Builder) { b.Inline(bytes.Repeat([]byte("a"), 4*sectorSize)) }))
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := &container.Base{Digest: extent.Digest("sha256:" + strings.Repeat("1", 64)), Map: parent}
-	file = convertertest.Bytes(t, write(t, disk, Options{Parent: base}), convertertest.Blobs{"sha256:00": make([]byte, 3*mib)})
-	return file, func(d extent.Digest) (container.Parent, error) {
-		return container.Parent{Digest: d, Size: parent.Size()}, nil
-	}
+	base := formattest.Base(t, disk, parent, blobs)
+	file = convertertest.Bytes(t, write(t, disk, Options{Parent: base}), blobs)
+	return file, container.GivenParent(container.Parent{Digest: parentDigest, Size: parent.Size()})
 }
+
+// parentDigest is that of 3 MiB of zeros.
+const parentDigest extent.Digest = "sha256:bbd05cf6097ac9b1f89ea29d2542c1b7b67ee46848393895f5a9e43fa1f621e5"
 
 // A block may be the parent's in part.
 func TestOpenReadsBitmaps(t *testing.T) {
@@ -180,12 +183,11 @@ func TestOpenReadsBitmaps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parent := extent.Digest("sha256:" + strings.Repeat("1", 64))
 	want := convertertest.Build(t, func(b *extent.Builder) {
 		b.Source(formattest.Source, sampleFirst, sectorSize)
-		b.Source(parent, sectorSize, sectorSize)
+		b.Source(parentDigest, sectorSize, sectorSize)
 		b.Source(formattest.Source, sampleFirst+2*sectorSize, sectorSize)
-		b.Source(parent, 3*sectorSize, 3*mib-3*sectorSize)
+		b.Source(parentDigest, 3*sectorSize, 3*mib-3*sectorSize)
 	})
 	if !bytes.Equal(got.Map.Encode(), want.Encode()) {
 		t.Error("the disk differs")
@@ -198,16 +200,19 @@ func TestOpenReadsBitmaps(t *testing.T) {
 	}
 }
 
-// A path in a file leads to what its author chose.
-func TestOpenRefusesParentsByPath(t *testing.T) {
+// What a file names its parent is compared, if it is a digest, and never opened.
+func TestOpenNamesTheParentThatIsMissing(t *testing.T) {
 	file, find := parentFile(t)
-	digest, path := encodeText("sha256:"+strings.Repeat("1", 64)), encodeText(`C:\secret.vhdx`)
-	at := bytes.Index(file, digest)
-	copy(file[at:at+len(digest)], make([]byte, len(digest)))
-	copy(file[at:], path)
-	_, err := OpenOver(bytes.NewReader(file), int64(len(file)), formattest.Source, find)
-	if !errors.Is(err, container.ErrUnsupported) || !strings.Contains(err.Error(), "secret.vhdx") {
-		t.Errorf("got %v", err)
+	name := `C:\disks\` + strings.Repeat("b", len(parentDigest)-9)
+	at := bytes.Index(file, encodeText(string(parentDigest)))
+	copy(file[at:], encodeText(name))
+	r := bytes.NewReader(file)
+	var missing *container.ParentError
+	if _, err := Open(r, r.Size(), formattest.Source); !errors.As(err, &missing) || missing.Name != name {
+		t.Errorf("without its parent: %v", err)
+	}
+	if _, err := OpenOver(r, r.Size(), formattest.Source, find); err != nil {
+		t.Errorf("over the parent that is given: %v", err)
 	}
 }
 
@@ -217,14 +222,17 @@ func TestOpenRefusesUnsoundLocators(t *testing.T) {
 	at := bytes.Index(file, kind[:])
 	le := binary.LittleEndian
 	for name, change := range map[string]func([]byte){
-		"unknown type":        func(p []byte) { p[0]++ },
-		"no entries":          func(p []byte) { le.PutUint16(p[locatorCount:], 0) },
-		"one entry":           func(p []byte) { le.PutUint16(p[locatorCount:], 1) },
-		"65535 entries":       func(p []byte) { le.PutUint16(p[locatorCount:], 65535) },
-		"key outside":         func(p []byte) { le.PutUint32(p[locatorEntries:], 1<<32-1) },
-		"value outside":       func(p []byte) { le.PutUint32(p[locatorEntries+4:], 1<<20) },
-		"long value":          func(p []byte) { le.PutUint16(p[locatorEntries+10:], 65535) },
-		"a path as the other": func(p []byte) { p[bytes.Index(p, encodeText(locatorKeyLinkage))]++ },
+		"unknown type":  func(p []byte) { p[0]++ },
+		"no entries":    func(p []byte) { le.PutUint16(p[locatorCount:], 0) },
+		"one entry":     func(p []byte) { le.PutUint16(p[locatorCount:], 1) },
+		"65535 entries": func(p []byte) { le.PutUint16(p[locatorCount:], 65535) },
+		"key outside":   func(p []byte) { le.PutUint32(p[locatorEntries:], 1<<32-1) },
+		"value outside": func(p []byte) { le.PutUint32(p[locatorEntries+4:], 1<<20) },
+		"long value":    func(p []byte) { le.PutUint16(p[locatorEntries+10:], 65535) },
+		"no path": func(p []byte) {
+			at := bytes.Index(p, encodeText(locatorKeyRelative))
+			copy(p[at:], encodeText(locatorKeyLinkage))
+		},
 	} {
 		changed := slices.Clone(file)
 		change(changed[at:])

@@ -28,8 +28,9 @@ type Options struct {
 	// derived from the disk.
 	ID [16]byte
 	// Parent asks for a differencing file, which holds only the blocks that differ
-	// from the parent and names it by its digest. Nil is none. No other program
-	// finds a parent so: it is for reading with [OpenOver].
+	// from the parent and names it by its digest. Nil is none. The parent was
+	// compared with the disk, and has its size. No other program finds a parent
+	// so: it is for reading with [OpenOver].
 	Parent *container.Base
 }
 
@@ -125,10 +126,18 @@ func (l *layout) findData(disk *extent.Map) error {
 	case l.fixed && l.blocks > 0:
 		l.data = []container.Run{{First: 0, Count: l.blocks}}
 	case l.parent != nil:
-		l.data = l.parent.Runs(disk, l.blockSize)
-		return l.parent.Check()
+		l.data = l.parent.Runs(l.blockSize)
+		return l.checkParent()
 	default:
 		l.data = container.Runs(disk, l.blockSize)
+	}
+	return nil
+}
+
+// checkParent refuses a parent of another size: Hyper-V opens no such chain.
+func (l *layout) checkParent() error {
+	if size := container.AlignUp(l.parent.Map.Size(), sectorSize); size != l.size {
+		return fmt.Errorf("the parent is a disk of %d bytes: a differencing VHDX has the size of its parent", size)
 	}
 	return nil
 }
