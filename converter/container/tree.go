@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
 )
 
@@ -21,6 +22,20 @@ func (m *Memory) Spend(n int64) error {
 		return fmt.Errorf("%w: its files take more than %d bytes of memory to list", ErrUnsupported, m.Limit)
 	}
 	return nil
+}
+
+// Append appends an extent to the content of a file, joined to the last one if it
+// goes on there.
+func (m *Memory) Append(n *image.Inode, e extent.Extent) error {
+	if last := len(n.Content) - 1; last >= 0 {
+		l := &n.Content[last]
+		if l.Kind == e.Kind && l.Digest == e.Digest && (e.Kind == extent.Zero || l.Offset+l.Length == e.Offset) {
+			l.Length += e.Length
+			return nil
+		}
+	}
+	n.Content = append(n.Content, e)
+	return m.Spend(ExtentMemory)
 }
 
 // MaxTree is the limit of memory, in bytes, for the tree of a filesystem: some

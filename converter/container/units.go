@@ -31,10 +31,14 @@ type Units struct {
 	kept []*decoded // the one used last is the last
 }
 
+// UnitMemory is about what a unit takes, in bytes.
+const UnitMemory = 32
+
 type unit struct {
 	off    int64 // in the file
 	stored int   // bytes in the file
 	held   int   // bytes of content, at most Units.size
+	decode Decode
 }
 
 // decoded is the content of a unit, or of one being decoded.
@@ -54,10 +58,19 @@ func NewUnits(file io.ReaderAt, size int64, decode Decode) *Units {
 // Add adds the unit that is stored in so many bytes at off of the file and has
 // held bytes of content. It returns where they stand in the blob.
 func (u *Units) Add(off int64, stored, held int) (at int64) {
+	return u.AddBy(u.decode, off, stored, held)
+}
+
+// AddBy is [Units.Add] of a unit that is decoded in a way of its own.
+func (u *Units) AddBy(decode Decode, off int64, stored, held int) (at int64) {
 	at = u.Size()
-	u.units = append(u.units, unit{off: off, stored: stored, held: held})
+	u.units = append(u.units, unit{off: off, stored: stored, held: held, decode: decode})
 	return at
 }
+
+// Place returns where in the file the unit stands that has content at a place of
+// the blob.
+func (u *Units) Place(at int64) int64 { return u.units[at/u.size].off }
 
 // Len returns the number of units.
 func (u *Units) Len() int { return len(u.units) }
@@ -127,10 +140,22 @@ func (u *Units) read(n unit) ([]byte, error) {
 		return nil, fmt.Errorf("read %d compressed bytes at %d: %w", n.stored, n.off, err)
 	}
 	content := make([]byte, n.held)
-	if err := u.decode(content, stored); err != nil {
+	if err := n.decode(content, stored); err != nil {
 		return nil, fmt.Errorf("%w: decompress %d bytes at %d: %w", ErrFormat, n.stored, n.off, err)
 	}
 	return content, nil
+}
+
+// Whole returns what decodes whole units: decode says how far a unit fills dst, and
+// one that ends before is an error.
+func Whole(decode func(dst, stored []byte) (int, error)) Decode {
+	return func(dst, stored []byte) error {
+		n, err := decode(dst, stored)
+		if err == nil && n < len(dst) {
+			err = fmt.Errorf("%d bytes come out, expected %d: %w", n, len(dst), io.ErrUnexpectedEOF)
+		}
+		return err
+	}
 }
 
 // Decompress fills dst with what comes out of a decompressor. What comes after is

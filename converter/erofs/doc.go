@@ -6,8 +6,8 @@
 // its own and is referenced, never copied; holes are zero extents, but take
 // blocks. Linux 5.4 and later mount it.
 //
-// What enters [Open]: the bytes of an EROFS. What leaves: an [image.Tree] whose
-// files are extents of those bytes. Files that are compressed are refused.
+// What enters [Open]: the bytes of an EROFS, compressed or not. What leaves: an
+// [image.Tree] whose files are extents of those bytes.
 //
 // A planned filesystem stands in this order: the superblock in block 0; inodes,
 // the root first, each with its attributes and, where it is short, its target or

@@ -20,6 +20,7 @@ const (
 	superIncompat   = 80 // u32: features that must be known
 	superDevices    = 86 // u16: further devices
 	superDirBlock   = 90 // u8: directory blocks are larger than others by this power of two
+	superPacked     = 96 // u64: number of the inode that ends of files are packed in; 0 is none
 	superblockSize  = 128
 
 	magic = 0xE0F5E1E2
@@ -36,11 +37,16 @@ const (
 	incompatPadding     = 1 << 0 // zeros before compressed data
 	incompatCompressors = 1 << 1 // configurations of compressors, or large clusters
 	incompatChunks      = 1 << 2 // chunk-based files
+	incompatSecondHead  = 1 << 3 // a second algorithm, or further devices
 	incompatTails       = 1 << 4 // compressed data in inodes
-	incompatFragments   = 1 << 5 // ends of files packed in one file
+	incompatFragments   = 1 << 5 // ends of files packed in one file, or content used several times
 	incompatPrefixes    = 1 << 6 // long prefixes of attributes
 
-	incompatKnown = incompatPadding | incompatCompressors | incompatChunks | incompatTails | incompatFragments | incompatPrefixes
+	incompatKnown = incompatPadding | incompatCompressors | incompatChunks | incompatSecondHead | incompatTails | incompatFragments | incompatPrefixes
+
+	// incompatHeaders are those with which the header of a compressed file means
+	// something, if its index is a full one.
+	incompatHeaders = incompatCompressors | incompatTails | incompatFragments
 )
 
 const (
@@ -104,10 +110,72 @@ const (
 )
 
 // The header of a compressed file follows its inode and attributes, at a
-// multiple of 8 bytes (struct z_erofs_map_header).
+// multiple of 8 bytes (struct z_erofs_map_header). Behind it stands the index.
 const (
 	compressionHeaderSize = 8
-	compressionAlgorithms = 6 // u8: of one kind of cluster, and shifted by 4 of the other
+	compressionFragment   = 0 // u32: where the end of the file is in the packed inode
+	compressionTail       = 2 // u16: bytes of the last extent, which stands behind the index
+	compressionAdvice     = 4 // u16
+	compressionAlgorithms = 6 // u8: of the first kind of head, and shifted by 4 of the second
+	compressionBits       = 7 // u8: a cluster is that of a block shifted by so much
+
+	// compressionPacked says that the whole file is in the packed inode: all bits
+	// of the header but this one are where.
+	compressionPacked = 1 << 63
+
+	advicePairs       = 1 << 0 // a compact index has packs of 16 clusters
+	adviceLargeFirst  = 1 << 1 // extents of the first kind of head are stored in several blocks
+	adviceLargeSecond = 1 << 2
+	adviceTail        = 1 << 3 // the last extent stands behind the index
+	adviceRotated     = 1 << 4 // bytes stored as they are stand where in a block they do in the file
+	adviceFragment    = 1 << 5 // the last extent is in the packed inode
+	adviceKnown       = 1<<6 - 1
+)
+
+// An index has an entry for each logical cluster: for each block of the file's
+// content. A cluster is a head, in which an extent of content begins, or goes on
+// with the one before (struct z_erofs_lcluster_index).
+const (
+	clusterPlain  = 0 // a head; its extent is stored as it is
+	clusterFirst  = 1 // a head
+	clusterInner  = 2 // not a head
+	clusterSecond = 3 // a head with the second algorithm
+
+	// clusterBlocks says that an inner cluster does not count how far its head is
+	// but how many blocks it is stored in.
+	clusterBlocks     = 1 << 11
+	clusterBlocksBits = 12
+
+	// Entries of a full index, which begins 8 bytes after the header.
+	fullEntrySize = 8
+	fullPadding   = 8
+	fullKind      = 0 // u16, of which two bits are the kind
+	fullOffset    = 2 // u16: where in the cluster an extent begins
+	fullBlock     = 4 // u32: the first it is stored in; of inner clusters u16, see clusterBlocks
+	clusterKinds  = 3
+
+	// Packs of a compact index: entries of some bits each, then u32, the block
+	// from which those of the pack are counted.
+	pairSize     = 8  // of 2 clusters
+	packSize     = 32 // of 16 clusters
+	pairClusters = 2
+	packClusters = 16
+	maxPairBits  = 14 // clusters are no larger than 1 shifted by these
+	maxPackBits  = 12
+)
+
+// Algorithms.
+const (
+	algorithmLZ4     = 0
+	algorithmLZMA    = 1 // MicroLZMA of XZ Utils
+	algorithmDeflate = 2
+	algorithmZstd    = 3
+)
+
+// Limits of Linux (fs/erofs/internal.h).
+const (
+	maxStored = 1 << 20  // bytes that an extent is stored in
+	maxHeld   = 12 << 20 // bytes of content of an extent
 )
 
 // Directories: each block has its entries, then their names. All entries of a

@@ -10,9 +10,9 @@ import (
 	"github.com/cloudlets/cloudlets/image"
 )
 
-// maxChunks is how many chunks all files together can have. Inodes that lie over
-// each other could have any number.
-const maxChunks = 1 << 26
+// maxPieces is how many chunks, or clusters, all files together can have. Inodes
+// that lie over each other could have any number.
+const maxPieces = 1 << 26
 
 // readContent gives a file its content: extents of the filesystem.
 func (r *reader) readContent(n *inode) error {
@@ -28,7 +28,7 @@ func (r *reader) readContent(n *inode) error {
 	case layoutChunks:
 		return r.readChunks(n, size)
 	case layoutCompressed, layoutCompressedCompact:
-		return r.refuseCompressed(n)
+		return r.readCompressed(n, size)
 	}
 	return fmt.Errorf("%w: a layout %d of content, expected 0 to %d", container.ErrFormat, n.layout, layoutChunks)
 }
@@ -59,8 +59,8 @@ func (r *reader) readChunks(n *inode, size int64) error {
 	}
 	chunkSize := r.blockSize() << (n.union & chunkBits)
 	count := container.DivideUp(size, chunkSize)
-	if r.chunks += count; count > maxChunks || r.chunks > maxChunks {
-		return fmt.Errorf("%w: the file has %d chunks and all up to it %d, expected at most %d", container.ErrUnsupported, count, r.chunks, maxChunks)
+	if err := r.countPieces("chunks", count); err != nil {
+		return err
 	}
 	at := container.AlignUp(n.end, unit)
 	table, err := r.file.Bytes("table of chunks", uint64(at), count*unit)
@@ -73,6 +73,14 @@ func (r *reader) readChunks(n *inode, size int64) error {
 			return err
 		}
 		size -= length
+	}
+	return nil
+}
+
+// countPieces counts what a file is made of.
+func (r *reader) countPieces(what string, count int64) error {
+	if r.pieces += count; count > maxPieces || r.pieces > maxPieces {
+		return fmt.Errorf("%w: the file has %d %s, and all files up to it are made of %d pieces, expected at most %d", container.ErrUnsupported, count, what, r.pieces, maxPieces)
 	}
 	return nil
 }
@@ -109,27 +117,25 @@ func (r *reader) appendSource(n *inode, at, length int64) error {
 
 // append appends an extent to a file, joined to the last one if it goes on there.
 func (r *reader) append(n *inode, e extent.Extent) error {
-	last := len(n.Content) - 1
-	if last >= 0 && n.Content[last].Kind == e.Kind && (e.Kind == extent.Zero || n.Content[last].Offset+n.Content[last].Length == e.Offset) {
-		n.Content[last].Length += e.Length
-		return nil
-	}
-	if last < 0 {
+	if len(n.Content) == 0 {
 		n.Order = e.Offset
+		if e.Digest == container.Unpacked(r.source) {
+			n.Order = r.units.Place(e.Offset)
+		}
 	}
-	n.Content = append(n.Content, e)
-	return r.memory.Spend(container.ExtentMemory)
+	return r.memory.Append(n.Inode, e)
 }
 
-// bytes returns a part of a file's content.
+// bytes returns a part of a file's content. What is compressed is decoded anew at
+// times, and counts as memory each time: it could be any number of times.
 func (r *reader) bytes(n *image.Inode, off, length int64) ([]byte, error) {
 	p := make([]byte, length)
 	var start int64
 	for _, e := range n.Content {
 		from, to := max(start, off), min(start+e.Length, off+length)
 		if from < to && e.Kind == extent.Source {
-			if err := container.ReadFull(r.file.Reader, p[from-off:to-off], e.Offset+from-start); err != nil {
-				return nil, fmt.Errorf("read %d bytes at %d: %w", to-from, e.Offset+from-start, err)
+			if err := r.readExtent(p[from-off:to-off], e, from-start); err != nil {
+				return nil, err
 			}
 		}
 		start += e.Length
@@ -137,20 +143,17 @@ func (r *reader) bytes(n *image.Inode, off, length int64) ([]byte, error) {
 	return p, nil
 }
 
-// algorithms are those of compressed files, by number.
-var algorithms = [...]string{"LZ4", "LZMA", "DEFLATE", "Zstandard"}
-
-// refuseCompressed says how a file is compressed.
-func (r *reader) refuseCompressed(n *inode) error {
-	const advice = "make the filesystem anew without -z"
-	at := container.AlignUp(n.end, compressionHeaderSize)
-	header, err := r.file.Bytes("header of a compressed file", uint64(at), compressionHeaderSize)
-	if err != nil {
-		return err
+// readExtent reads what stands at a place of an extent.
+func (r *reader) readExtent(p []byte, e extent.Extent, off int64) error {
+	from := r.file.Reader
+	if e.Digest != r.source {
+		if err := r.memory.Spend(e.Length); err != nil {
+			return err
+		}
+		from = r.units
 	}
-	number := int(header[compressionAlgorithms] & 0xF)
-	if number >= len(algorithms) {
-		return fmt.Errorf("%w: the file is compressed with the unknown algorithm %d; %s", container.ErrUnsupported, number, advice)
+	if err := container.ReadFull(from, p, e.Offset+off); err != nil {
+		return fmt.Errorf("read %d bytes at %d: %w", len(p), e.Offset+off, err)
 	}
-	return fmt.Errorf("%w: the file is compressed with %s; %s", container.ErrUnsupported, algorithms[number], advice)
+	return nil
 }

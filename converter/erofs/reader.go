@@ -11,19 +11,20 @@ import (
 )
 
 // Open returns the files in an EROFS as a tree over its own bytes: r reads the
-// file, size is its length in bytes, and source is the digest by which the tree
-// names it. Plain, inline and chunk-based files are read. Files that are
-// compressed, and filesystems on several devices, are refused.
+// file, size is its length in bytes, and source is the digest by which the
+// tree names it. Extents that are compressed are units, decoded when they are
+// read: those of LZ4, MicroLZMA, DEFLATE and Zstandard are. Filesystems on several
+// devices are refused.
 //
 // Every offset is checked to lie within the file. Memory is bounded by
 // [container.MaxTree]. Errors wrap [container.ErrFormat] or
 // [container.ErrUnsupported].
 func Open(r io.ReaderAt, size int64, source extent.Digest) (*container.Filesystem, error) {
-	tree, err := open(container.File{Reader: r, Size: size}, source)
+	fs, err := open(container.File{Reader: r, Size: size}, source)
 	if err != nil {
 		return nil, fmt.Errorf("open EROFS of %d bytes: %w", size, err)
 	}
-	return &container.Filesystem{Tree: tree}, nil
+	return fs, nil
 }
 
 // superblock is what the superblock says.
@@ -33,6 +34,8 @@ type superblock struct {
 	time       image.Time
 	metaBlock  uint32
 	xattrBlock uint32
+	features   uint32 // that must be known
+	packed     uint64
 }
 
 func (s superblock) blockSize() int64 { return 1 << s.blockBits }
@@ -49,10 +52,14 @@ type reader struct {
 	memory container.Memory
 	dirs   map[uint64]*image.Inode // whose entries are still to be read
 	shared map[uint32]image.Xattr
-	chunks int64 // how many were read
+	pieces int64 // how many chunks and clusters were read
+
+	units     *container.Units
+	decoders  [algorithmZstd + 1]container.Decode // those that were needed
+	fragments *extent.Map                         // the content of the packed inode, once it was needed
 }
 
-func open(file container.File, source extent.Digest) (*image.Tree, error) {
+func open(file container.File, source extent.Digest) (*container.Filesystem, error) {
 	super, err := readSuperblock(file)
 	if err != nil {
 		return nil, err
@@ -62,8 +69,17 @@ func open(file container.File, source extent.Digest) (*image.Tree, error) {
 		memory: container.Memory{Limit: container.MaxTree},
 		dirs:   make(map[uint64]*image.Inode),
 		shared: make(map[uint32]image.Xattr),
+		units:  container.NewUnits(file.Reader, maxHeld, nil),
 	}
-	return container.ReadTree(super.root, r, &r.memory)
+	tree, err := container.ReadTree(super.root, r, &r.memory)
+	if err != nil {
+		return nil, err
+	}
+	fs := &container.Filesystem{Tree: tree, Units: r.units}
+	if r.units.Len() == 0 {
+		fs.Units = nil
+	}
+	return fs, nil
 }
 
 func readSuperblock(file container.File) (s superblock, err error) {
@@ -81,6 +97,8 @@ func readSuperblock(file container.File) (s superblock, err error) {
 		time:       image.Time{Sec: int64(le.Uint64(b[superTime:])), Nsec: le.Uint32(b[superTimeNsec:])},
 		metaBlock:  le.Uint32(b[superMetaBlock:]),
 		xattrBlock: le.Uint32(b[superXattrBlock:]),
+		features:   le.Uint32(b[superIncompat:]),
+		packed:     le.Uint64(b[superPacked:]),
 	}
 	if s.blockBits < minBlockBits || s.blockBits > maxBlockBits {
 		return s, fmt.Errorf("%w: blocks of 1 << %d bytes, expected %d to %d", container.ErrFormat, s.blockBits, minBlockBits, maxBlockBits)
@@ -88,8 +106,8 @@ func readSuperblock(file container.File) (s superblock, err error) {
 	if s.time.Nsec >= nanoseconds {
 		return s, fmt.Errorf("%w: it was made at %d nanoseconds, expected less than a second", container.ErrFormat, s.time.Nsec)
 	}
-	if features := le.Uint32(b[superIncompat:]); features&^incompatKnown != 0 {
-		return s, fmt.Errorf("%w: it has the features %#x, known are %#x; further devices, 8, are not read", container.ErrUnsupported, features, incompatKnown)
+	if s.features&^incompatKnown != 0 {
+		return s, fmt.Errorf("%w: it has the features %#x, known are %#x", container.ErrUnsupported, s.features, incompatKnown)
 	}
 	if n := le.Uint16(b[superDevices:]); n != 0 {
 		return s, fmt.Errorf("%w: its content is on %d further devices", container.ErrUnsupported, n)

@@ -84,23 +84,14 @@ func TestWhatMkfsMakesIsRead(t *testing.T) {
 	}
 }
 
-func TestWhatIsElsewhereOrCompressedIsRefused(t *testing.T) {
+func TestWhatIsElsewhereIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "words"), bytes.Repeat([]byte("content "), 100_000), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct{ option, want string }{
-		{"-zlz4", `/: "words": feature refused: the file is compressed with LZ4`},
-		{"-zlz4hc,9", "compressed with LZ4"},
-		{"--blobdev=" + filepath.Join(t.TempDir(), "blob"), "feature refused"},
-	} {
-		options := []string{c.option}
-		if strings.HasPrefix(c.option, "--blobdev") {
-			options = append(options, "--chunksize=4096")
-		}
-		if _, err := openBytes(mkfs(t, dir, options...)); !errors.Is(err, container.ErrUnsupported) || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: error %v, want one with %q", c.option, err, c.want)
-		}
+	data := mkfs(t, dir, "--blobdev="+filepath.Join(t.TempDir(), "blob"), "--chunksize=4096")
+	if _, err := openBytes(data); !errors.Is(err, container.ErrUnsupported) || !strings.Contains(err.Error(), "1 further devices") {
+		t.Errorf("error %v", err)
 	}
 }
 
@@ -136,7 +127,7 @@ func mustBeSound(t testing.TB, what string, data []byte) {
 	t.Helper()
 	fs, err := openBytes(data)
 	if err == nil {
-		if err := formattest.ReadFiles(fs, data); err != nil {
+		if err := formattest.ReadFiles(fs, data); err != nil && !errors.Is(err, container.ErrFormat) {
 			t.Fatalf("%s: it opens, but cannot be read: %v", what, err)
 		}
 		return
@@ -158,6 +149,8 @@ func TestOpenTakesNothingOnTrust(t *testing.T) {
 	for name, original := range map[string][]byte{
 		"ours":   small(t),
 		"chunks": mkfs(t, dir, "--chunksize=4096"),
+		"packs":  mkfs(t, dir, "-zlz4"),
+		"full":   mkfs(t, dir, "-zlz4", "-Elegacy-compress,ztailpacking"),
 	} {
 		for at := superOffset; at < min(len(original), 2*blockSize); at++ {
 			if original[at] == 0 && at%16 != 0 {
@@ -277,8 +270,11 @@ func FuzzOpen(f *testing.F) {
 			f.Fatal(err)
 		}
 	}
-	for _, option := range []string{"--chunksize=4096", "-Enosbcrc", "-zlz4"} {
-		f.Add(mkfs(f, dir, option)[superOffset:])
+	for _, option := range []string{"--chunksize=4096", "-Enosbcrc", "-zlz4", "-zlz4 -Elegacy-compress,ztailpacking", "-zlz4 -C8192"} {
+		f.Add(mkfs(f, dir, strings.Fields(option)...)[superOffset:])
+	}
+	for _, data := range newerImages(f) {
+		f.Add(data[superOffset:])
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		data = append(make([]byte, superOffset), data...)

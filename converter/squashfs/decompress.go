@@ -8,7 +8,6 @@ import (
 	"io"
 
 	"github.com/klauspost/compress/zlib"
-	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 
 	"github.com/cloudlets/cloudlets/converter/container"
@@ -29,7 +28,8 @@ func newDecompressor(compressor uint16, blockSize int) (decompressor, error) {
 	case compressorLZ4:
 		return lz4.Decode, nil
 	case compressorZstd:
-		return newZstd(blockSize)
+		// The smallest bounds that the decoder takes are those of metadata.
+		return container.Unzstd(max(blockSize, metadataSize))
 	case compressorLZO, compressorLZMA:
 		name := map[uint16]string{compressorLZO: "lzo", compressorLZMA: "lzma"}[compressor]
 		return nil, fmt.Errorf("%w: it is compressed with %s; make it anew with another compressor: unsquashfs, then mksquashfs -comp zstd", container.ErrUnsupported, name)
@@ -53,19 +53,6 @@ func inflate(dst, stored []byte) (int, error) {
 	}
 	n, err := fill(dst, r)
 	return n, errors.Join(err, r.Close())
-}
-
-func newZstd(blockSize int) (decompressor, error) {
-	// The smallest bounds that the decoder takes are those of metadata.
-	most := uint64(max(blockSize, metadataSize))
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(most), zstd.WithDecoderMaxWindow(most))
-	if err != nil {
-		return nil, err
-	}
-	return func(dst, stored []byte) (int, error) {
-		content, err := d.DecodeAll(stored, dst[:0])
-		return copy(dst, content), err
-	}, nil
 }
 
 // Parts of an xz stream (The .xz File Format, 2.1.1 and 3.1).

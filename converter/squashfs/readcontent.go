@@ -14,8 +14,6 @@ const (
 	// maxReadWords is how many blocks all files together can have: 8 TiB in
 	// blocks of 128 KiB. Inodes that lie over each other could have any number.
 	maxReadWords = 1 << 26
-
-	unitMemory = 24 // about what a compressed block takes
 )
 
 // readBlocks reads the words that describe the blocks of a file, of which size
@@ -35,7 +33,7 @@ func (r *reader) readBlocks(c *cursor, n *image.Inode, start uint64, size int64)
 		if err != nil {
 			return fmt.Errorf("the block at %d of the content: %w", at, err)
 		}
-		if err := r.appendContent(n, e); err != nil {
+		if err := r.memory.Append(n, e); err != nil {
 			return err
 		}
 		start += stored
@@ -59,7 +57,7 @@ func (r *reader) readBlock(word uint32, at uint64, length int64) (e extent.Exten
 		}
 		return extent.Extent{Kind: extent.Source, Length: length, Digest: r.source, Offset: int64(at)}, uint64(n), nil
 	}
-	if err := r.memory.Spend(unitMemory); err != nil {
+	if err := r.memory.Spend(container.UnitMemory); err != nil {
 		return e, 0, err
 	}
 	unit := r.units.Add(int64(at), int(n), int(length))
@@ -73,20 +71,6 @@ func (r *reader) checkWord(what string, word uint32, at uint64) (n int64, compre
 		return 0, false, fmt.Errorf("%w: the %s has %d bytes, expected 1 to %d", container.ErrFormat, what, n, r.blockSize)
 	}
 	return n, word&blockStored == 0, r.metadata.file.Contains(what, at, n)
-}
-
-// appendContent appends an extent to a file, joined to the last one if it goes
-// on there.
-func (r *reader) appendContent(n *image.Inode, e extent.Extent) error {
-	if last := len(n.Content) - 1; last >= 0 {
-		l := &n.Content[last]
-		if l.Kind == e.Kind && l.Digest == e.Digest && (e.Kind == extent.Zero || l.Offset+l.Length == e.Offset) {
-			l.Length += e.Length
-			return nil
-		}
-	}
-	n.Content = append(n.Content, e)
-	return r.memory.Spend(container.ExtentMemory)
 }
 
 // tail is the end of a file that is in a fragment.
@@ -132,7 +116,7 @@ func (r *reader) readTails() error {
 		if len(t.inode.Content) == 0 {
 			t.inode.Order = whole.at
 		}
-		if err := r.appendContent(t.inode, whole.Slice(int64(t.offset), int64(t.length))); err != nil {
+		if err := r.memory.Append(t.inode, whole.Slice(int64(t.offset), int64(t.length))); err != nil {
 			return err
 		}
 	}
@@ -155,7 +139,7 @@ func (r *reader) readFragment(number uint32) (fragment, error) {
 	switch {
 	case compressed:
 		f.Digest, f.Offset = container.Unpacked(r.source), r.units.Add(int64(at), int(n), int(used))
-		return f, r.memory.Spend(unitMemory)
+		return f, r.memory.Spend(container.UnitMemory)
 	case n < used:
 		return fragment{}, fmt.Errorf("%w: it has %d bytes, of which files use %d", container.ErrFormat, n, used)
 	}

@@ -75,17 +75,11 @@ func open(file container.File, source extent.Digest) (*container.Filesystem, err
 		superblock: super,
 		metadata:   metadata,
 		source:     source,
-		units: container.NewUnits(file.Reader, int64(super.blockSize), func(dst, stored []byte) error {
-			n, err := decompress(dst, stored)
-			if err == nil && n < len(dst) {
-				err = fmt.Errorf("%d bytes come out, expected %d: %w", n, len(dst), io.ErrUnexpectedEOF)
-			}
-			return err
-		}),
-		memory:   container.Memory{Limit: container.MaxTree},
-		listings: make(map[reference]listingPlace),
-		xattrs:   make(map[uint32][]image.Xattr),
-		longest:  make(map[uint32]uint32),
+		units:      container.NewUnits(file.Reader, int64(super.blockSize), container.Whole(decompress)),
+		memory:     container.Memory{Limit: container.MaxTree},
+		listings:   make(map[reference]listingPlace),
+		xattrs:     make(map[uint32][]image.Xattr),
+		longest:    make(map[uint32]uint32),
 	}
 	tree, err := container.ReadTree(uint64(r.root), r, &r.memory)
 	if err != nil {
