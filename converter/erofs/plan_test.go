@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/cloudlets/cloudlets/converter/convertertest"
+	"github.com/cloudlets/cloudlets/converter/formattest"
 	"github.com/cloudlets/cloudlets/converter/inventory"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
@@ -123,24 +124,12 @@ func TestFsckExtractsTheContent(t *testing.T) {
 
 // Sorting and the search for the block that has a name must agree.
 func TestKernelFindsNamesInLongDirectories(t *testing.T) {
-	tree := image.NewTree()
 	name := func(i int) string { return fmt.Sprintf("%s%05d", strings.Repeat("!", i%100), i) } // sorts before "."
-	for i := range 20_000 {
-		tree.Root.Link(name(i), file(0o644, fmt.Sprint(i)))
-	}
-	path := filepath.Join(t.TempDir(), "image")
-	writeImage(t, path, tree, nil)
-	dir := convertertest.Mount(t, path, "erofs")
-	for i := 0; i < 20_000; i += 37 {
-		got, err := os.ReadFile(filepath.Join(dir, name(i)))
-		if err != nil || string(got) != fmt.Sprint(i) {
-			t.Fatalf("file %d holds %q: %v", i, got, err)
-		}
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 20_000 {
-		t.Fatalf("%d entries: %v", len(entries), err)
-	}
+	formattest.CheckLongDirectory(t, name, func(tree *image.Tree) string {
+		path := filepath.Join(t.TempDir(), "image")
+		writeImage(t, path, tree, nil)
+		return convertertest.Mount(t, path, "erofs")
+	})
 }
 
 func TestDumpShowsTheOptions(t *testing.T) {

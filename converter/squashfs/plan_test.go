@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/cloudlets/cloudlets/converter/convertertest"
+	"github.com/cloudlets/cloudlets/converter/formattest"
 	"github.com/cloudlets/cloudlets/converter/inventory"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
@@ -85,23 +86,12 @@ func TestKernelReadsTheTree(t *testing.T) {
 // An index leads to the metadata block that a name is in: without one, and with
 // a wrong one, the kernel does not find it.
 func TestKernelFindsNamesInLongDirectories(t *testing.T) {
-	tree := image.NewTree()
-	for i := range 20_000 {
-		tree.Root.Link(fmt.Sprintf("%s%05d", strings.Repeat("n", i%100), i), file(0o644, fmt.Sprint(i)))
-	}
-	path := filepath.Join(t.TempDir(), "image")
-	writeImage(t, path, tree, Options{}, nil)
-	dir := convertertest.Mount(t, path, "squashfs")
-	for i := 0; i < 20_000; i += 37 {
-		got, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("%s%05d", strings.Repeat("n", i%100), i)))
-		if err != nil || string(got) != fmt.Sprint(i) {
-			t.Fatalf("file %d holds %q: %v", i, got, err)
-		}
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 20_000 {
-		t.Fatalf("%d entries: %v", len(entries), err)
-	}
+	name := func(i int) string { return fmt.Sprintf("%s%05d", strings.Repeat("n", i%100), i) }
+	formattest.CheckLongDirectory(t, name, func(tree *image.Tree) string {
+		path := filepath.Join(t.TempDir(), "image")
+		writeImage(t, path, tree, Options{}, nil)
+		return convertertest.Mount(t, path, "squashfs")
+	})
 }
 
 // NFS servers name files by inode number, which the export table resolves.

@@ -139,20 +139,11 @@ func openBytes(data []byte) (*container.Filesystem, error) {
 // tests can change it.
 func small(t testing.TB) []byte {
 	t.Helper()
-	tree := image.NewTree()
-	a, b := &image.Inode{Mode: image.TypeDir | 0o755}, &image.Inode{Mode: image.TypeDir | 0o700}
-	tree.Root.Link("dirA", a)
-	a.Link("dirB", b)
-	regular := file(0o644, "the content")
-	b.Link("regular", regular)
-	b.Link("again", regular)
+	tree, dirB := formattest.SmallTree()
 	sparse := file(0o600, "start")
 	sparse.Content = append(sparse.Content, extent.Extent{Length: 1 << 20})
 	sparse.Xattrs = []image.Xattr{{Name: "security.x", Value: []byte("x")}, {Name: "user.y", Value: []byte("yy")}}
-	b.Link("sparse", sparse)
-	a.Link("link", &image.Inode{Mode: image.TypeSymlink | 0o777, Target: "dirB/regular"})
-	a.Link("null", &image.Inode{Mode: image.TypeChar | 0o666, Major: 1, Minor: 3, UID: 7})
-	a.Link("pipe", &image.Inode{Mode: image.TypeFIFO | 0o666})
+	dirB.Link("sparse", sparse)
 	return convertertest.Bytes(t, mustPlan(t, tree, Options{BlockSize: 4096}), nil)
 }
 
@@ -178,22 +169,11 @@ func TestOpenTakesNothingOnTrust(t *testing.T) {
 				binary.LittleEndian.PutUint64(field[:], value)
 				for _, width := range []int{1, 2, 4} {
 					copy(data[at:], field[:width])
-					mustBeSound(t, fmt.Sprintf("%s: %d at %d in %d bytes", name, value, at, width), data)
+					what := fmt.Sprintf("%s: %d at %d in %d bytes", name, value, at, width)
+					_ = formattest.OpenHostile(t, what, data, Open) // content may be damaged
 				}
 			}
 		}
-	}
-}
-
-func mustBeSound(t testing.TB, what string, data []byte) {
-	t.Helper()
-	fs, err := openBytes(data)
-	if err == nil {
-		formattest.ReadFiles(fs, data) // may fail, but not panic
-		return
-	}
-	if !errors.Is(err, container.ErrFormat) && !errors.Is(err, container.ErrUnsupported) {
-		t.Fatalf("%s: an error of neither kind: %v", what, err)
 	}
 }
 
@@ -249,7 +229,6 @@ func TestHostileImagesAreRefusedForWhatTheyAre(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("error %v, want one with %q", err, c.want)
 			}
-			mustBeSound(t, name, data)
 		})
 	}
 }
@@ -265,5 +244,5 @@ func FuzzOpen(f *testing.F) {
 	for _, options := range [][]string{{"-noI", "-noX"}, {}, {"-comp", "xz"}, {"-comp", "zstd"}, {"-comp", "lz4"}} {
 		f.Add(mksquashfs(f, dir, append(options, "-b", "4K", "-nopad")...))
 	}
-	f.Fuzz(func(t *testing.T, data []byte) { mustBeSound(t, "fuzzed", data) })
+	f.Fuzz(func(t *testing.T, data []byte) { _ = formattest.OpenHostile(t, "fuzzed", data, Open) })
 }
