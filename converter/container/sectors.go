@@ -25,6 +25,8 @@ func CheckPieces(n int) error {
 type Sectors struct {
 	// Source names the file.
 	Source extent.Digest
+	// File is the file as it is to be read, where that is not byte for byte.
+	File *extent.Map
 	// Parent has what the file leaves out; without one that is zero.
 	Parent *Parent
 
@@ -33,7 +35,13 @@ type Sectors struct {
 }
 
 // Hold appends n bytes that stand at off of the file.
-func (s *Sectors) Hold(off, n int64) { s.disk.Source(s.Source, off, n) }
+func (s *Sectors) Hold(off, n int64) {
+	if s.File == nil {
+		s.disk.Source(s.Source, off, n)
+		return
+	}
+	s.disk.Slice(s.File, off, n)
+}
 
 // Zero appends n bytes that are zero, whatever the parent has.
 func (s *Sectors) Zero(n int64) { s.disk.Zero(n) }

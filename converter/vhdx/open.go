@@ -17,8 +17,9 @@ import (
 //
 // Checksums are checked, every offset is checked to lie within the file, and no
 // two things may stand in one place. What is wrong is refused with
-// container.ErrFormat. Files with a log to replay and differencing files are
-// refused with container.ErrUnsupported, see [OpenOver].
+// container.ErrFormat. Changes in the log, of a file that was not closed, are made
+// in what is read: nothing is written. Differencing files are refused with
+// container.ErrUnsupported, see [OpenOver].
 //
 // Memory is bounded by what the file really holds: some 30 bytes for each run of
 // sectors, of which more than [container.MaxPieces] are refused.

@@ -58,7 +58,7 @@ func TestOpenRefusesUnsoundFiles(t *testing.T) {
 		{"version 0", put16(head+headerVersion, 0), container.ErrUnsupported},
 		{"version 2", put16(head+headerVersion, 2), container.ErrUnsupported},
 		{"version 2 in the older header", put16(headerAt+headerVersion, 2), nil},
-		{"a log to replay", put32(head+headerLogID, 1), container.ErrUnsupported},
+		{"a log that is empty", put32(head+headerLogID, 1), container.ErrFormat},
 		{"log outside", put64(head+headerLogOffset, 1<<40), container.ErrFormat},
 		{"log far outside", put64(head+headerLogOffset, 1<<63), container.ErrFormat},
 		{"log at odd offset", put64(head+headerLogOffset, mib+512), container.ErrFormat},

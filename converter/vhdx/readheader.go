@@ -53,11 +53,10 @@ func (r *reader) readHeader() error {
 	if v := le.Uint16(h[headerVersion:]); v != formatVersion {
 		return fmt.Errorf("%w: version %d; want %d", container.ErrUnsupported, v, formatVersion)
 	}
-	if !bytes.Equal(h[headerLogID:headerLogVersion], make([]byte, len(guid{}))) {
-		return fmt.Errorf("%w: the file was not closed, and its log holds changes; let its owner apply them: "+
-			"qemu-img check -r all FILE, or Mount-VHD and Dismount-VHD", container.ErrUnsupported)
+	if err := r.place("log", le.Uint64(h[headerLogOffset:]), int64(le.Uint32(h[headerLogLength:]))); err != nil {
+		return err
 	}
-	return r.place("log", le.Uint64(h[headerLogOffset:]), int64(le.Uint32(h[headerLogLength:])))
+	return r.replay(h)
 }
 
 // newer returns the header that counts, of which one may be missing. Disk2VHD
