@@ -20,8 +20,8 @@ import (
 )
 
 // openContent opens a file that is a rootfs or not.
-func (c *Client) openContent(ctx context.Context, name string, info fs.FileInfo, declared kind.Type) (*Image, error) {
-	f, err := c.OpenFile(ctx, name, nil, FileOptions{Declared: kind.Kind{Type: declared}, Rootfs: true})
+func (c *Client) openContent(ctx context.Context, name string, info fs.FileInfo, o OpenOptions) (*Image, error) {
+	f, err := c.OpenFile(ctx, name, nil, FileOptions{Declared: kind.Kind{Type: o.Type}, Parts: o.Parts, Rootfs: true})
 	if err != nil {
 		return nil, err
 	}
@@ -35,12 +35,12 @@ func (c *Client) openContent(ctx context.Context, name string, info fs.FileInfo,
 	}
 	disk := f.disk
 	if disk == nil { // a kernel or a ramdisk
-		if disk, err = converter.Open(ctx, string(f.Kind.Container), f.content, f.size, localDisk); err != nil {
+		if disk, err = f.openContainer(ctx); err != nil {
 			return nil, errors.Join(err, i.Close())
 		}
 	}
 	i.Content = &converter.Content{Type: string(f.Kind.Type), Map: disk.Map}
-	i.blobs = disk.Blobs(localDisk, f.blob())
+	i.blobs = f.blobs(disk)
 	return i, nil
 }
 

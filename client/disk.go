@@ -18,6 +18,7 @@ import (
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/blobstore/frame"
 	"github.com/cloudlets/cloudlets/converter"
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image/kind"
 )
@@ -31,7 +32,7 @@ func (f *File) openDisk(ctx context.Context, o FileOptions) error {
 	if f.Kind.Type != kind.Disk && f.Kind.Type != kind.Filesystem {
 		return nil
 	}
-	disk, err := converter.Open(ctx, string(f.Kind.Container), f.content, f.size, localDisk)
+	disk, err := f.openContainer(ctx)
 	if errors.Is(err, converter.ErrUnreadable) {
 		return fmt.Errorf("%w: take the file as it is, with --verbatim", err)
 	}
@@ -42,7 +43,7 @@ func (f *File) openDisk(ctx context.Context, o FileOptions) error {
 		return err
 	}
 	if f.Kind.Container == kind.Raw {
-		if disk.Map, err = dataOf(f.content, f.size); err != nil {
+		if disk.Map, err = dataOf(f.content, f.size, localDisk); err != nil {
 			return err
 		}
 	}
@@ -50,8 +51,17 @@ func (f *File) openDisk(ctx context.Context, o FileOptions) error {
 	return nil
 }
 
-// dataOf returns the map of a file, with its holes as zeros.
-func dataOf(f *os.File, size int64) (*extent.Map, error) {
+// openContainer opens the disk in the file with the reader of the container format
+// that was decided on.
+func (f *File) openContainer(ctx context.Context) (*container.Disk, error) {
+	if f.joined != nil {
+		return f.joined, nil
+	}
+	return converter.Open(ctx, string(f.Kind.Container), f.content, f.size, localDisk)
+}
+
+// dataOf returns the map of a file that it names source, with its holes as zeros.
+func dataOf(f *os.File, size int64, source extent.Digest) (*extent.Map, error) {
 	var b extent.Builder
 	for b.Size() < size {
 		start, err := unix.Seek(int(f.Fd()), b.Size(), unix.SEEK_DATA)
@@ -67,20 +77,17 @@ func dataOf(f *os.File, size int64) (*extent.Map, error) {
 			return nil, fmt.Errorf("look for the holes of a file: %w", err)
 		}
 		b.ZeroTo(start)
-		b.Source(localDisk, start, min(end, size)-start)
+		b.Source(source, start, min(end, size)-start)
 	}
 	return b.Build()
 }
-
-// blob returns the file as what its disk's map refers to.
-func (f *File) blob() extent.Blob { return openLayer{sizedFile{f.content, f.size}} }
 
 // pushDisk pushes the disk in a file as frames on a grid, of which only those
 // are sent that the registry lacks.
 func (r *Repository) pushDisk(ctx context.Context, f *File) (ocispec.Descriptor, error) {
 	step := r.client.step("push", f.disk.Map.Size())
 	l, err := r.pushLayer(ctx, func(w io.Writer) (*layer, error) {
-		return writeDisk(ctx, f.disk.Map, f.disk.Blobs(localDisk, f.blob()), w, &counter{step: step})
+		return writeDisk(ctx, f.disk.Map, f.blobs(f.disk), w, &counter{step: step})
 	})
 	step.End(err)
 	if err != nil {

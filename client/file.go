@@ -28,11 +28,19 @@ type File struct {
 	name    string
 	content *os.File
 	size    int64
+	parts   []filePart
+	joined  *container.Disk // the disk in the parts; nil where there are none
 	disk    *container.Disk // nil where the file is pushed as it is
 }
 
 // Close ends reading.
-func (f *File) Close() error { return f.content.Close() }
+func (f *File) Close() error {
+	err := f.content.Close()
+	for _, p := range f.parts {
+		err = errors.Join(err, p.content.Close())
+	}
+	return err
+}
 
 // Content returns the content, which can be read until the file is closed.
 func (f *File) Content() *io.SectionReader { return io.NewSectionReader(f.content, 0, f.size) }
@@ -47,6 +55,10 @@ type FileOptions struct {
 	// MaxSize is how large a disk may be, in bytes; 0 is DefaultMaxSize, and a
 	// limit to what compressed data may expand to.
 	MaxSize int64
+	// Parts are the files that hold the disk which the file describes: those of a
+	// VMDK that is in several. The names in such a file are compared with theirs,
+	// and never opened.
+	Parts []string
 	// Rootfs says that a tar is a rootfs, whatever is declared.
 	Rootfs bool
 }
@@ -56,6 +68,9 @@ type FileOptions struct {
 // is declared, and the content is no image of the kinds that there are.
 func (c *Client) OpenFile(ctx context.Context, path string, stdin io.Reader, o FileOptions) (*File, error) {
 	f, err := c.openFileContent(path, stdin, o.Declared)
+	if f == nil && err == nil && len(o.Parts) > 0 {
+		err = fmt.Errorf("%s: expected a VMDK descriptor, which names other files", path)
+	}
 	if f == nil || err != nil {
 		return nil, err
 	}
@@ -112,11 +127,7 @@ func (c *Client) spoolFile(stdin io.Reader) (*File, error) {
 // identify decides what a file is, and opens the disk in it. It reports false for
 // a rootfs.
 func (c *Client) identify(ctx context.Context, f *File, o FileOptions) (known bool, err error) {
-	packed, err := f.packedDisk(o)
-	if err == nil && packed {
-		err = c.unpack(f, o)
-	}
-	if err != nil {
+	if err := c.prepare(f, o); err != nil {
 		return false, err
 	}
 	known, err = f.decide(o)
@@ -126,10 +137,25 @@ func (c *Client) identify(ctx context.Context, f *File, o FileOptions) (known bo
 	return known, err
 }
 
+// prepare opens the parts of a file, or unpacks it.
+func (c *Client) prepare(f *File, o FileOptions) error {
+	if len(o.Parts) > 0 && o.Verbatim {
+		return errors.New("a disk in several files becomes one, and cannot be taken as it is")
+	}
+	if err := f.openParts(o.Parts); err != nil {
+		return err
+	}
+	packed, err := f.packedDisk(o)
+	if err != nil || !packed {
+		return err
+	}
+	return c.unpack(f, o)
+}
+
 // decide compares what a file is declared to be with its content. It reports
 // false for a rootfs.
 func (f *File) decide(o FileOptions) (known bool, err error) {
-	found, err := kind.Detect(f.content, f.size)
+	found, err := f.detect()
 	if err != nil {
 		return false, err
 	}

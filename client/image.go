@@ -127,6 +127,8 @@ type OpenOptions struct {
 	// or a ramdisk. Type is what such a file is declared to be; it may be empty.
 	Content bool
 	Type    kind.Type
+	// Parts are as in FileOptions.
+	Parts []string
 	// Near keeps what is fetched, and fetches it in batches; nil for what many
 	// small reads do not need. It must stay open as long as the image.
 	Near *lazy.Cache
@@ -144,10 +146,12 @@ func (c *Client) OpenImage(ctx context.Context, name string, o OpenOptions) (*Im
 	}
 	info, err := os.Stat(name)
 	switch {
+	case len(o.Parts) > 0 && (err != nil || info.IsDir()):
+		return nil, fmt.Errorf("%s: expected a VMDK descriptor, which names other files", name)
 	case err == nil && info.IsDir():
 		return openDirectory(ctx, name, o.Warn)
 	case err == nil && o.Content:
-		return c.openContent(ctx, name, info, o.Type)
+		return c.openContent(ctx, name, info, o)
 	case err == nil:
 		return c.openFile(name, info)
 	case !errors.Is(err, fs.ErrNotExist) || !looksLikeReference(name):

@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 
-	"github.com/cloudlets/cloudlets/converter"
 	"github.com/cloudlets/cloudlets/converter/tar"
 	"github.com/cloudlets/cloudlets/converter/volume"
 	"github.com/cloudlets/cloudlets/extent"
@@ -26,14 +25,14 @@ type Disk struct {
 func (d *Disk) Close() error { return d.file.Close() }
 
 // OpenDisk opens the disk in a file: raw, compressed or not, or in a container
-// that is read. The container, where it is not empty, is compared with what the
+// that is read. The container, where it is declared, is compared with what the
 // file is.
-func (c *Client) OpenDisk(ctx context.Context, path string, stdin io.Reader, declared kind.Container) (*Disk, error) {
+func (c *Client) OpenDisk(ctx context.Context, path string, stdin io.Reader, o FileOptions) (*Disk, error) {
 	f, err := c.openFileContent(path, stdin, kind.Kind{Type: kind.Disk})
 	if err != nil {
 		return nil, err
 	}
-	d, err := c.openPartitions(ctx, f, FileOptions{Declared: kind.Kind{Container: declared}})
+	d, err := c.openPartitions(ctx, f, o)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 	}
@@ -41,35 +40,28 @@ func (c *Client) OpenDisk(ctx context.Context, path string, stdin io.Reader, dec
 }
 
 func (c *Client) openPartitions(ctx context.Context, f *File, o FileOptions) (*Disk, error) {
-	packed, err := f.packedDisk(o)
-	if err == nil && packed {
-		err = c.unpack(f, o)
-	}
+	err := c.prepare(f, o)
 	if err == nil {
 		err = f.decideDisk(o.Declared)
 	}
 	if err != nil {
 		return nil, err
 	}
-	format, err := converter.FindFormat(string(f.Kind.Container))
-	if err != nil || format.Open == nil {
-		return nil, fmt.Errorf("nothing here reads the disk in a %s", f.Kind.Container)
-	}
-	disk, err := format.Open(f.content, f.size, localDisk)
-	if err != nil {
-		return nil, fmt.Errorf("open the disk in a %s: %w", format.Name, err)
-	}
-	opened, err := volume.Open(ctx, disk.Map, disk.Blobs(localDisk, f.blob()))
+	disk, err := f.openContainer(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &Disk{Format: format.Name, Disk: opened, file: f}, nil
+	opened, err := volume.Open(ctx, disk.Map, f.blobs(disk))
+	if err != nil {
+		return nil, err
+	}
+	return &Disk{Format: string(f.Kind.Container), Disk: opened, file: f}, nil
 }
 
 // decideDisk is decide for what must be a disk, a filesystem or an ISO: which of
 // them it is shows when it is opened.
 func (f *File) decideDisk(declared kind.Kind) error {
-	found, err := kind.Detect(f.content, f.size)
+	found, err := f.detect()
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ type here struct {
 	setup  setupFlags
 	format string
 	output string // a file, - or a directory
+	parts  partsFlag
 	push   string // a repository, or pushBeside; empty is nowhere
 }
 
@@ -114,7 +115,7 @@ func (h *here) checkPush(name string, verify bool) error {
 
 // open opens what is rendered, a rootfs or not.
 func (h *here) open(g *globals, cmd *cobra.Command, name string) (*client.Image, error) {
-	o := client.OpenOptions{Whole: true, Content: true}
+	o := client.OpenOptions{Whole: true, Content: true, Parts: h.parts}
 	if slices.Contains(converter.ContentTypes(), h.outputType) {
 		o.Type = kind.Type(h.outputType)
 	}

@@ -21,6 +21,7 @@ import (
 
 func newInspect(g *globals) *cobra.Command {
 	var raw bool
+	var parts partsFlag
 	cmd := &cobra.Command{
 		Use:   "inspect REFERENCE|DISK",
 		Short: "Show what an image is and what was rendered from it, or what is on a disk",
@@ -39,7 +40,7 @@ cloudlets import --files can make an image of them.`,
 		Args: exactly("REFERENCE|DISK"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if info, err := os.Stat(args[0]); err == nil && !info.IsDir() {
-				return inspectDisk(g, cmd, args[0])
+				return inspectDisk(g, cmd, args[0], parts)
 			}
 			repo, err := g.repository(cmd, args[0])
 			if err != nil {
@@ -60,17 +61,18 @@ cloudlets import --files can make an image of them.`,
 			return g.print(cmd, summary, func(w io.Writer) { printSummary(w, summary) })
 		},
 	}
+	parts.register(cmd)
 	cmd.Flags().BoolVar(&raw, "raw", false, "print the manifest, byte for byte")
 	return cmd
 }
 
 // inspectDisk shows what is on a disk.
-func inspectDisk(g *globals, cmd *cobra.Command, path string) error {
+func inspectDisk(g *globals, cmd *cobra.Command, path string, parts []string) error {
 	c, err := g.client(cmd)
 	if err != nil {
 		return err
 	}
-	d, err := c.OpenDisk(cmd.Context(), path, nil, "")
+	d, err := c.OpenDisk(cmd.Context(), path, nil, client.FileOptions{Parts: parts})
 	if err != nil {
 		return err
 	}

@@ -37,11 +37,15 @@ format: it is taken out of its container (qcow2, vmdk …) or compression (gzip,
 zstd, xz) and stored raw, in frames that versions of it share. Kernels, ramdisks
 and ISOs stay as they are, and so does every file with --verbatim.
 
+A VMDK may be a descriptor that names the files the disk is in. Give each of them
+with --part: a name in a file is never opened, only compared.
+
 The date of an image is that of its newest file, or SOURCE_DATE_EPOCH where that
 is set.`,
 		Example: `  cloudlets push rootfs.tar localhost:5000/golden/debian:12
   mmdebstrap bookworm | cloudlets push - localhost:5000/golden/debian:12
   cloudlets push disk.qcow2 localhost:5000/disks/debian:12 --type disk --container-format qcow2
+  cloudlets push disk.vmdk --part disk-flat.vmdk localhost:5000/disks/debian:12 --type disk
   cloudlets push disk.raw.xz localhost:5000/disks/debian:12
   cloudlets push rootfs.tar localhost:5000/golden/debian:12.8 --annotation org.opencontainers.image.version=12.8`,
 		Args: exactly("FILE", "REFERENCE"),
@@ -83,12 +87,20 @@ type pushFlags struct {
 	base, manifest             string
 	verbatim                   bool
 	maxSize                    byteSize
+	parts                      partsFlag
+}
+
+// partsFlag are the files of a disk in several.
+type partsFlag []string
+
+func (f *partsFlag) register(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar((*[]string)(f), "part", nil, "file that the disk is in which a VMDK descriptor describes; may be repeated")
 }
 
 // opening returns how a file is opened.
 func (f *pushFlags) opening() (client.FileOptions, error) {
 	declared, err := kind.Parse(f.imageType, f.container)
-	return client.FileOptions{Declared: declared, Verbatim: f.verbatim, MaxSize: int64(f.maxSize)}, err
+	return client.FileOptions{Declared: declared, Verbatim: f.verbatim, MaxSize: int64(f.maxSize), Parts: f.parts}, err
 }
 
 func (f *pushFlags) register(cmd *cobra.Command) {
@@ -96,6 +108,7 @@ func (f *pushFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.imageType, "type", "", "image type: kernel, ramdisk, filesystem, iso9660, disk or other")
 	flags.StringVar(&f.container, "container-format", "", "container format: raw, cow, qcow, qcow2, vhd, vhdx, vmdk, vdi, qed, parallels, ova; or aki, ari, ami")
+	f.parts.register(cmd)
 	flags.BoolVar(&f.verbatim, "verbatim", false, "push a file as it is, and not the disk in it")
 	flags.Var(&f.maxSize, "max-size", "size of a disk at most, however little the file has of it (default 1T; given, it is the only limit to what compressed data expands to)")
 }

@@ -191,6 +191,9 @@ differs. A boot kit is looked for in the same repository, or in that of --bootki
 			if local.setup.given() {
 				return usageError{errors.New("--manifest and --env are for what is rendered on this machine: add --here")}
 			}
+			if len(local.parts) > 0 {
+				return usageError{errors.New("--part is for the file of a disk on this machine")}
+			}
 			err := flags.renderThere(g, cmd, args[0], local.format, local.output, !noWait)
 			if errors.Is(err, client.ErrNoRenderer) && (local.output != "" || local.push != "") {
 				return local.run(g, cmd, args[0])
@@ -203,6 +206,7 @@ differs. A boot kit is looked for in the same repository, or in that of --bootki
 	flags.registerType(cmd)
 	cmd.Flags().StringVarP(&local.output, "output", "o", "", "file to write the output to, or - for the standard output; a directory for several files")
 	local.setup.registerWithoutConfig(cmd)
+	local.parts.register(cmd)
 	cmd.Flags().BoolVar(&forced, "here", false, "render on this machine, whatever the registry can do")
 	cmd.Flags().StringVar(&local.push, "push", "", "push the derived artifact where the registry does not render: beside the image, or to another `REPOSITORY[:TAG]`, of any registry")
 	cmd.Flags().Lookup("push").NoOptDefVal = pushBeside

@@ -3,6 +3,10 @@ package vmdk
 import (
 	"fmt"
 	"io"
+	"maps"
+	"path"
+	"slices"
+	"strings"
 
 	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/extent"
@@ -10,6 +14,7 @@ import (
 
 // Part is a file that holds some of a disk.
 type Part struct {
+	Name   string // without folders
 	Reader io.ReaderAt
 	Size   int64         // bytes
 	Source extent.Digest // by which the disk's map names it
@@ -17,12 +22,11 @@ type Part struct {
 
 // OpenParts returns the disk that a descriptor makes of several files
 // (monolithicFlat, twoGbMaxExtentFlat, twoGbMaxExtentSparse, vmfs). The files are
-// those that the caller gives, one for each extent line in its order, those of
-// type ZERO excepted. The names in the lines are for people: no file is opened by
-// them. Two lines that are ranges of one file take that file twice.
+// those that the caller gives. The extent lines say by its name, whatever folder
+// they put before it, which of them is meant: no file is opened by a name.
 //
-// What is wrong, or a number of files that is not that of the lines, is refused
-// as [Open] does.
+// What is wrong, a file that no line names and lines that name files which are not
+// given are refused as [Open] does.
 func OpenParts(text []byte, parts []Part) (*container.Disk, error) {
 	disk, err := openParts(text, parts)
 	if err != nil {
@@ -42,25 +46,82 @@ func openParts(text []byte, parts []Part) (*extent.Map, error) {
 	if err := d.checkParent(); err != nil {
 		return nil, err
 	}
+	files, err := d.match(parts)
+	if err != nil {
+		return nil, err
+	}
 	var b extent.Builder
 	for _, line := range d.parts {
-		if line.kind == "ZERO" {
+		if line.kind == kindZero {
 			b.Zero(line.sectors * sectorSize)
 			continue
 		}
-		if len(parts) == 0 {
-			return nil, fmt.Errorf("%w: no file was given for %q", container.ErrUnsupported, line.name)
-		}
-		if err := line.appendTo(&b, parts[0]); err != nil {
+		if err := line.appendTo(&b, files[line.name]); err != nil {
 			return nil, fmt.Errorf("%q: %w", line.name, err)
 		}
-		parts = parts[1:]
-	}
-	if len(parts) > 0 {
-		return nil, fmt.Errorf("%w: the descriptor has no extents for %d of the files", container.ErrUnsupported, len(parts))
 	}
 	return b.Build()
 }
+
+// match finds the files for the names in a descriptor.
+func (d *description) match(parts []Part) (map[string]Part, error) {
+	given := make(map[string]Part)
+	for _, p := range parts {
+		if _, twice := given[p.Name]; twice {
+			return nil, fmt.Errorf("%w: two of the files are called %q", container.ErrUnsupported, p.Name)
+		}
+		given[p.Name] = p
+	}
+	files, meant, missing := make(map[string]Part), make(map[string]string), []string{}
+	for _, line := range d.parts {
+		if _, known := files[line.name]; known || line.kind == kindZero {
+			continue
+		}
+		base := line.base()
+		if other, twice := meant[base]; twice {
+			return nil, fmt.Errorf("%w: it names the files %q and %q, which cannot be told apart", container.ErrUnsupported, other, line.name)
+		}
+		meant[base] = line.name
+		p, ok := given[base]
+		if !ok {
+			missing = append(missing, base)
+		}
+		files[line.name] = p
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("%w: of the files that it names, there is no %s", container.ErrUnsupported, shorten(missing))
+	}
+	for _, p := range parts {
+		if _, ok := meant[p.Name]; !ok {
+			return nil, fmt.Errorf("%w: it does not name a file %q: it names %s", container.ErrUnsupported, p.Name,
+				shorten(slices.Sorted(maps.Keys(meant))))
+		}
+	}
+	return files, nil
+}
+
+// shorten lists the first of names: hostile descriptors have many, and long ones.
+func shorten(names []string) string {
+	const shown = 20
+	var list strings.Builder
+	for i, name := range names[:min(len(names), shown)] {
+		if i > 0 {
+			list.WriteString(", ")
+		}
+		fmt.Fprintf(&list, "%.80q", name)
+	}
+	if len(names) > shown {
+		fmt.Fprintf(&list, " and %d more", len(names)-shown)
+	}
+	return list.String()
+}
+
+// kindZero is the type of extents without a file.
+const kindZero = "ZERO"
+
+// base returns the name of a line's file without folders, whoever's system wrote
+// it.
+func (p part) base() string { return path.Base(strings.ReplaceAll(p.name, `\`, "/")) }
 
 // appendTo appends what a line says of a file.
 func (p part) appendTo(b *extent.Builder, file Part) error {

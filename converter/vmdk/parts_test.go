@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/cloudlets/cloudlets/converter/container"
@@ -64,6 +65,7 @@ func TestOpenPartsReadsWhatQEMUWrites(t *testing.T) {
 				t.Fatal(err)
 			}
 			files, parts := openFiles(t, dir, test.names)
+			slices.Reverse(parts) // The order is the descriptor's.
 			opened, err := OpenParts(text, parts)
 			if err != nil {
 				t.Fatal(err)
@@ -74,7 +76,8 @@ func TestOpenPartsReadsWhatQEMUWrites(t *testing.T) {
 			if _, err := OpenParts(text, parts[:len(parts)-1]); !errors.Is(err, container.ErrUnsupported) {
 				t.Errorf("a part less: %v", err)
 			}
-			if _, err := OpenParts(text, append(parts, parts[0])); !errors.Is(err, container.ErrUnsupported) {
+			other := Part{Name: "other.vmdk"}
+			if _, err := OpenParts(text, append(parts, other)); !errors.Is(err, container.ErrUnsupported) {
 				t.Errorf("a part more: %v", err)
 			}
 			if _, err := openFile(text); !errors.Is(err, container.ErrUnsupported) {
@@ -108,14 +111,14 @@ func openFiles(t *testing.T, dir string, names []string) (opened, []Part) {
 		t.Cleanup(func() { _ = f.Close() })
 		source := extent.Digest("sha256:" + name)
 		files[source] = f
-		parts = append(parts, Part{Reader: f, Size: file{f}.Size(), Source: source})
+		parts = append(parts, Part{Name: name, Reader: f, Size: file{f}.Size(), Source: source})
 	}
 	return files, parts
 }
 
 func TestOpenPartsRefusesWhatDoesNotFit(t *testing.T) {
 	given := func(content []byte) []Part {
-		return []Part{{Reader: bytes.NewReader(content), Size: int64(len(content)), Source: "sha256:part"}}
+		return []Part{{Name: "x", Reader: bytes.NewReader(content), Size: int64(len(content)), Source: "sha256:part"}}
 	}
 	tests := []struct {
 		name  string
@@ -128,6 +131,12 @@ func TestOpenPartsRefusesWhatDoesNotFit(t *testing.T) {
 		{"a flat one that ends before", `4 FLAT "x" 3`, given(make([]byte, 6*sectorSize)), container.ErrFormat},
 		{"a flat one far outside", `4 FLAT "x" 1125899906842624`, given(make([]byte, 6*sectorSize)), container.ErrFormat},
 		{"zeros", `4 ZERO`, nil, nil},
+		{"a name with folders", `4 FLAT "/vmfs/volumes/a/x" 0`, given(make([]byte, 4*sectorSize)), nil},
+		{"a name with folders of Windows", `4 FLAT "C:\a\x" 0`, given(make([]byte, 4*sectorSize)), nil},
+		{"ranges of one file", "2 FLAT \"x\" 2\nRW 2 FLAT \"x\" 0", given(make([]byte, 4*sectorSize)), nil},
+		{"files of one name", "2 FLAT \"a/x\" 0\nRW 2 FLAT \"b/x\" 0", given(make([]byte, 4*sectorSize)), container.ErrUnsupported},
+		{"files of one name that are given", `4 FLAT "x" 0`, append(given(nil), given(nil)...), container.ErrUnsupported},
+		{"a file that is not given", `4 FLAT "y" 0`, nil, container.ErrUnsupported},
 		{"sparse", `512 SPARSE "x"`, given(sample(t)), nil},
 		{"sparse of ESX", `6 VMFSSPARSE "x"`, given(cowdSample()), nil},
 		{"a sparse one that is smaller", `513 SPARSE "x"`, given(sample(t)), container.ErrFormat},
@@ -145,4 +154,23 @@ func TestOpenPartsRefusesWhatDoesNotFit(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzOpenParts opens a descriptor with a file called "x".
+func FuzzOpenParts(f *testing.F) {
+	for _, line := range []string{`512 SPARSE "x"`, `4 FLAT "x" 1`, `4 ZERO`, `6 VMFSSPARSE "a/x"`} {
+		f.Add([]byte("# Disk DescriptorFile\nparentCID=ffffffff\nRW "+line+"\n"), sample(f))
+	}
+	f.Add([]byte("# Disk DescriptorFile\nRW 6 SPARSE \"x\"\nRW 1 FLAT \"x\"\n"), cowdSample())
+	f.Fuzz(func(t *testing.T, text, content []byte) {
+		disk, err := OpenParts(text, []Part{{Name: "x", Reader: bytes.NewReader(content), Size: int64(len(content)), Source: "sha256:x"}})
+		if err != nil {
+			return
+		}
+		for i := range disk.Map.Len() {
+			if _, e := disk.Map.At(i); e.Kind == extent.Source && e.Offset+e.Length > int64(len(content)) {
+				t.Errorf("the extent %+v is outside of the file", e)
+			}
+		}
+	})
 }

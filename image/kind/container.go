@@ -321,7 +321,7 @@ const (
 func findVMDK(r io.ReaderAt, head []byte, size int64) (*container, error) {
 	switch {
 	case has(head, 0, vmdkDescriptor):
-		return &container{container: VMDK, what: "a VMDK descriptor", missing: "the files that it names"}, nil
+		return &container{container: VMDK, what: "a VMDK descriptor", missing: MissingParts}, nil
 	case has(head, 0, "COWD"):
 		return &container{container: VMDK, what: "a VMDK extent of ESX", missing: "its descriptor"}, nil
 	case !has(head, 0, "KDMV") || len(head) < sectorSize:

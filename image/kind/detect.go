@@ -33,6 +33,10 @@ type Finding struct {
 	Tar bool
 }
 
+// MissingParts is what the descriptor of a disk in several files is missing: they
+// are what [Finding.Missing] is about.
+const MissingParts = "the files that it names"
+
 // Detect looks at a file of size bytes. It reads 64 KiB from the start, 512
 // bytes from the end and what the header of a container names, which is at most
 // 1 MiB more. The error is one of reading.
