@@ -26,8 +26,6 @@ type conn struct {
 	contexts   string  // the export that allocation was chosen for
 	allocation bool    // the metadata context base:allocation was chosen
 
-	writing sync.Mutex // one reply, or one chunk, at a time
-
 	mu       sync.Mutex
 	stopping bool // nothing is read any more
 }

@@ -7,13 +7,6 @@ import (
 	"math"
 )
 
-// send writes one reply, or one chunk of one.
-func (t *transmission) send(p []byte) error {
-	t.writing.Lock()
-	defer t.writing.Unlock()
-	return t.write(p)
-}
-
 // appendChunk appends the header of a chunk that carries n bytes.
 func appendChunk(b []byte, q request, flags, kind uint16, n int) []byte {
 	b = binary.BigEndian.AppendUint32(b, magicStructuredReply)
@@ -33,21 +26,21 @@ func appendSimple(b []byte, q request, e errno) []byte {
 // replyDone says that a request without content is done.
 func (t *transmission) replyDone(q request) error {
 	if t.structured {
-		return t.send(appendChunk(nil, q, chunkDone, chunkNone, 0))
+		return t.out.send(appendChunk(nil, q, chunkDone, chunkNone, 0))
 	}
-	return t.send(appendSimple(nil, q, errnoOK))
+	return t.out.send(appendSimple(nil, q, errnoOK))
 }
 
 // replyError says that a request has failed.
 func (t *transmission) replyError(q request, e errno) error {
 	if !t.structured {
-		return t.send(appendSimple(nil, q, e))
+		return t.out.send(appendSimple(nil, q, e))
 	}
 	message := e.message()
 	b := appendChunk(nil, q, chunkDone, chunkError, 4+2+len(message))
 	b = binary.BigEndian.AppendUint32(b, uint32(e))
 	b = binary.BigEndian.AppendUint16(b, uint16(len(message)))
-	return t.send(append(b, message...))
+	return t.out.send(append(b, message...))
 }
 
 // read answers a read. Its content is fetched before there is a buffer for it.
@@ -74,7 +67,7 @@ func (t *transmission) readWhole(q request, size int64, header func([]byte) []by
 		if err != nil {
 			return t.unreadable(q, err)
 		}
-		return t.send(b)
+		return t.out.send(b)
 	})
 }
 
@@ -116,7 +109,7 @@ func (t *transmission) readPieces(q request) error {
 		if s.hole {
 			b := appendChunk(nil, q, doneAt(s.off+s.n, end), chunkOffsetHole, holeSize)
 			b = binary.BigEndian.AppendUint64(b, uint64(s.off))
-			if err := t.send(binary.BigEndian.AppendUint32(b, uint32(s.n))); err != nil {
+			if err := t.out.send(binary.BigEndian.AppendUint32(b, uint32(s.n))); err != nil {
 				return err
 			}
 			continue
@@ -149,7 +142,7 @@ func (t *transmission) readPiece(q request, off, n int64, flags uint16) (failed 
 			failed = true
 			return t.unreadable(q, err)
 		}
-		return t.send(b)
+		return t.out.send(b)
 	})
 	return failed, err
 }
@@ -171,5 +164,5 @@ func (t *transmission) replyStatus(q request) error {
 	}
 	head := appendChunk(make([]byte, 0, chunkHeaderSize+4+len(b)), q, chunkDone, chunkBlockStatus, 4+len(b))
 	head = binary.BigEndian.AppendUint32(head, contextAllocationID)
-	return t.send(append(head, b...))
+	return t.out.send(append(head, b...))
 }

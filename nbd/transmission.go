@@ -30,6 +30,7 @@ func (c *conn) transmit(cancel context.CancelFunc) error {
 		conn:   c,
 		budget: newBudget(maxBuffered),
 		places: make(chan struct{}, maxRequests),
+		out:    outbox{write: c.write, buffers: &c.server.buffers},
 	}
 	err := t.requests(bufio.NewReaderSize(c.net, readAhead))
 	// What was asked for is answered, unless nobody is there to hear it.
@@ -46,6 +47,7 @@ type transmission struct {
 	budget  *budget
 	places  chan struct{} // taken by requests under way
 	running sync.WaitGroup
+	out     outbox // a message is one reply, or one chunk of one
 
 	failing sync.Mutex
 	failed  error // the first failure to write
