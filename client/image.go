@@ -71,6 +71,12 @@ type openLayer struct{ layerContent }
 
 func (openLayer) Close() error { return nil }
 
+// ReadNow fills p with content that is at hand.
+func (l openLayer) ReadNow(p []byte, off int64) bool {
+	now, ok := l.layerContent.(extent.NowReader)
+	return ok && now.ReadNow(p, off)
+}
+
 // Close ends reading.
 func (i *Image) Close() error {
 	var errs []error

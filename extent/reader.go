@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 // Blob is the content of one blob, open for reading. ReadAt may be called by
@@ -33,9 +34,10 @@ type Reader struct {
 }
 
 type lazyBlob struct {
-	once sync.Once
-	blob Blob
-	err  error
+	once   sync.Once
+	blob   Blob
+	err    error
+	opened atomic.Pointer[Blob] // blob, for who does not wait until it is open
 }
 
 // NewReader returns a Reader of m. ctx bounds every read the Reader makes. open
@@ -112,7 +114,9 @@ func (r *Reader) blob(id uint32) (Blob, error) {
 		}
 		if l.err != nil {
 			l.err = fmt.Errorf("open blob %s: %w", r.m.digests[id], l.err)
+			return
 		}
+		l.opened.Store(&l.blob)
 	})
 	return l.blob, l.err
 }
@@ -124,6 +128,7 @@ func (r *Reader) Close() error {
 		l := &r.blobs[i]
 		l.once.Do(func() { l.err = errors.New("the reader is closed") })
 		if l.blob != nil {
+			l.opened.Store(nil)
 			errs = append(errs, l.blob.Close())
 			l.blob, l.err = nil, errors.New("the reader is closed")
 		}

@@ -7,7 +7,7 @@ const (
 	gathered = 64 << 10
 	// small is the size in bytes up to which a copy of a message costs less than a
 	// write of its own.
-	small = 16 << 10
+	small = smallRead + chunkHeaderSize + offsetSize
 )
 
 // outbox writes messages, each whole, in the order in which one goroutine sends
@@ -26,12 +26,18 @@ type outbox struct {
 // send writes p, or leaves it to the goroutine that is writing. The error is one
 // of writing, of p or of another message.
 func (o *outbox) send(p []byte) error {
-	if !o.gather(p) {
-		if err := o.sendNow(p); err != nil {
-			return err
-		}
+	if err := o.post(p); err != nil {
+		return err
 	}
 	return o.flush()
+}
+
+// post is send for who will flush: p may wait until then.
+func (o *outbox) post(p []byte) error {
+	if o.gather(p) {
+		return nil
+	}
+	return o.sendNow(p)
 }
 
 // gather adds p to what waits, if it is small and there is room.

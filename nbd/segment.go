@@ -31,6 +31,12 @@ func segments(m *extent.Map, off, n int64) iter.Seq[segment] {
 	}
 }
 
+// isData reports whether no part of [off, off+n) of a map is a hole.
+func isData(m *extent.Map, off, n int64) bool {
+	start, _ := nextHole(m, off, off+n)
+	return start == off+n
+}
+
 // nextHole returns the first part of a hole in [off, end), or the empty one at
 // end.
 func nextHole(m *extent.Map, off, end int64) (start, stop int64) {

@@ -49,6 +49,8 @@ type transmission struct {
 	running sync.WaitGroup
 	out     outbox // a message is one reply, or one chunk of one
 
+	scratch [small]byte // for replies that are made while requests are read
+
 	failing sync.Mutex
 	failed  error // the first failure to write
 }
@@ -59,6 +61,11 @@ func (t *transmission) requests(r *bufio.Reader) error {
 		return err
 	}
 	for {
+		if r.Buffered() < requestSize { // reading may wait
+			if err := t.out.flush(); err != nil {
+				return err
+			}
+		}
 		q, err := readRequest(r)
 		if err != nil {
 			return err
@@ -70,6 +77,12 @@ func (t *transmission) requests(r *bufio.Reader) error {
 			if err := skip(r, q.n); err != nil {
 				return err
 			}
+		}
+		if t.readNow(q) {
+			continue
+		}
+		if err := t.out.flush(); err != nil {
+			return err
 		}
 		select {
 		case t.places <- struct{}{}:

@@ -70,6 +70,19 @@ func (d *Disk) Fetch(ctx context.Context, off, n int64) error {
 	return d.fetch(ctx, off, n)
 }
 
+// ReadNow fills p with what a guest reads, if it is held and in the kernel's
+// memory, as [extent.NowReader] asks.
+func (d *Disk) ReadNow(p []byte, off int64) bool {
+	if !d.Reader.ReadNow(p, off) {
+		return false
+	}
+	n := int64(len(p))
+	d.record(off, n)
+	start, end := d.follow(off, n)
+	d.fetchAhead(prioritySequence, start, end)
+	return true
+}
+
 func (d *Disk) fetch(ctx context.Context, off, n int64) error {
 	d.record(off, n)
 	wants := d.missing(nil, off, n)

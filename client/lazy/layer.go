@@ -110,14 +110,7 @@ func (l *Layer) ReadAt(p []byte, off int64) (int, error) {
 func (l *Layer) readHeld(p []byte, off int64) (int, error) {
 	l.evicting.RLock()
 	defer l.evicting.RUnlock()
-	end := off
-	for i := l.index.Find(off); i < l.index.Len() && end < off+int64(len(p)) && l.held.has(i); i++ {
-		l.used.add(i)
-		f := l.index.At(i)
-		end = f.ContentOffset + f.ContentSize
-	}
-	p = p[:min(int64(len(p)), end-off)]
-	if len(p) == 0 {
+	if p = p[:l.use(off, len(p))]; len(p) == 0 {
 		return 0, nil
 	}
 	n, err := l.file.ReadAt(p, off)
@@ -125,6 +118,28 @@ func (l *Layer) readHeld(p []byte, off int64) (int, error) {
 		return n, fmt.Errorf("read kept content of layer %s: %w", l.digest, err)
 	}
 	return n, nil
+}
+
+// use returns how many of n bytes from off on are held, and notes that they are
+// read. Its caller holds l.evicting.
+func (l *Layer) use(off int64, n int) int {
+	end := off
+	for i := l.index.Find(off); i < l.index.Len() && end < off+int64(n) && l.held.has(i); i++ {
+		l.used.add(i)
+		f := l.index.At(i)
+		end = f.ContentOffset + f.ContentSize
+	}
+	return int(min(int64(n), end-off))
+}
+
+// ReadNow fills p with the content at off if that is held, and in the kernel's
+// memory.
+func (l *Layer) ReadNow(p []byte, off int64) bool {
+	if off < 0 || !l.evicting.TryRLock() {
+		return false
+	}
+	defer l.evicting.RUnlock()
+	return l.use(off, len(p)) == len(p) && extent.ReadFileNow(l.file, p, off)
 }
 
 // want is a frame of a layer.
