@@ -1,11 +1,5 @@
 package extent
 
-import (
-	"os"
-
-	"golang.org/x/sys/unix"
-)
-
 // NowReader is content some of which is at hand: in memory, not on a disk or
 // behind a network.
 type NowReader interface {
@@ -44,18 +38,4 @@ func (r *Reader) readRunNow(p []byte, i int, off int64) bool {
 	}
 	now, ok := (*blob).(NowReader)
 	return ok && now.ReadNow(p, run.off+off)
-}
-
-// ReadFileNow fills p with the bytes of a file at off if the kernel has them in
-// memory, and reports whether it did: preadv2 with RWF_NOWAIT.
-func ReadFileNow(f *os.File, p []byte, off int64) bool {
-	conn, err := f.SyscallConn()
-	if err != nil {
-		return false
-	}
-	read := 0
-	err = conn.Control(func(fd uintptr) {
-		read, _ = unix.Preadv2(int(fd), [][]byte{p}, off, unix.RWF_NOWAIT)
-	})
-	return err == nil && read == len(p)
 }

@@ -37,6 +37,7 @@ func (c *conn) transmit(cancel context.CancelFunc) error {
 	if err != nil && !errors.Is(err, errStopping) && !c.stopped() {
 		cancel()
 	}
+	t.fail(t.out.flush())
 	t.running.Wait()
 	return errors.Join(err, t.failure())
 }

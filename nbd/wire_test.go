@@ -20,8 +20,9 @@ import (
 
 // client speaks the protocol byte by byte.
 type client struct {
-	t    testing.TB
-	conn net.Conn
+	t     testing.TB
+	conn  net.Conn
+	parts map[uint64][]byte // of reads whose chunks have not all come, by cookie
 }
 
 func dial(t testing.TB, addr net.Addr, flags uint32) *client {
@@ -32,7 +33,7 @@ func dial(t testing.TB, addr net.Addr, flags uint32) *client {
 	}
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	c := &client{t, conn}
+	c := &client{t: t, conn: conn}
 	if got, want := c.receive(18), "NBDMAGICIHAVEOPT\x00\x03"; string(got) != want {
 		t.Fatalf("the server says %q, want %q", got, want)
 	}

@@ -108,8 +108,32 @@ func TestContentReadsAtAnyOffset(t *testing.T) {
 			if !bytes.Equal(p[:n], m.content[min(off, len(m.content)):min(off+len(p), len(m.content))]) {
 				t.Fatalf("read of %d bytes at %d differs", len(p), off)
 			}
+			clear(p)
+			if r.ReadNow(p, int64(off)) && !bytes.Equal(p, m.content[off:off+len(p)]) {
+				t.Fatalf("of what is at hand, %d bytes at %d differ", len(p), off)
+			}
 		}
 	})
+}
+
+func TestFramesThatWereReadAreAtHand(t *testing.T) {
+	m := write(t, text(5000, 1), text(5000, 2))
+	r := reader(t, m)
+	p := make([]byte, 100)
+	if r.ReadNow(p, 50) {
+		t.Error("a frame is at hand before it was decoded")
+	}
+	if _, err := r.ReadAt(p, 50); err != nil {
+		t.Fatal(err)
+	}
+	if !r.ReadNow(p, 4900) || !bytes.Equal(p, m.content[4900:5000]) {
+		t.Error("a frame is not at hand after it was decoded")
+	}
+	for _, off := range []int64{-1, 4950, 5000, 9950, 10000, 20000} {
+		if r.ReadNow(p, off) {
+			t.Errorf("100 bytes at %d are at hand", off)
+		}
+	}
 }
 
 func TestFramesEndAtCutsAndAtTheirLimit(t *testing.T) {

@@ -80,6 +80,29 @@ func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// ReadNow fills p with the content at off where all of its frames were decoded a
+// short time ago, as [extent.NowReader] asks.
+func (r *Reader) ReadNow(p []byte, off int64) bool {
+	if off < 0 || off > r.Size() || int64(len(p)) > r.Size()-off {
+		return false
+	}
+	for i := r.index.Find(off); len(p) > 0; i++ {
+		f := r.index.At(i)
+		n := int(min(int64(len(p)), f.ContentOffset+f.ContentSize-off))
+		if f.ContentSize > MaxContent {
+			clear(p[:n])
+		} else {
+			content, ok := r.dec.recent.Get(f.Digest)
+			if !ok {
+				return false
+			}
+			copy(p[:n], content[off-f.ContentOffset:])
+		}
+		p, off = p[n:], off+int64(n)
+	}
+	return true
+}
+
 // content returns what a frame holds. It decodes into space where that is
 // large enough, so that long sequential reads neither copy nor fill the cache.
 func (r *Reader) content(f Frame, space []byte) ([]byte, error) {

@@ -103,6 +103,32 @@ func TestSequentialReadsAreFetchedAheadUpToTheEndOfTheFile(t *testing.T) {
 	}
 }
 
+func TestReadsOfWhatIsAtHandAreFollowedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := Open("", 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const chunk = 128 << 10
+		d := newDisk(t, c, 4*chunk, 16*chunk)
+		p := make([]byte, 4096)
+		if err := d.Fetch(context.Background(), d.starts[0], int64(len(p))); err != nil {
+			t.Fatal(err)
+		}
+		checkRead(t, d, d.want, int(d.starts[0]), len(p))
+		off := d.starts[0]
+		for ; off < d.starts[0]+16*chunk && d.ReadNow(p, off); off += int64(len(p)) {
+			synctest.Wait() // for what is fetched ahead
+		}
+		if off < d.starts[0]+16*chunk {
+			t.Errorf("%d bytes were at hand, asked for %v", off-d.starts[0], d.asked())
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func TestSmallFilesComeWithTheirNeighbours(t *testing.T) {
 	files := slices.Repeat([]int{5000}, 20)
 	files[6] = 1<<20 - 100

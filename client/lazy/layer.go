@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cloudlets/cloudlets/blobstore/file"
 	"github.com/cloudlets/cloudlets/blobstore/frame"
 	"github.com/cloudlets/cloudlets/extent"
 )
@@ -139,7 +140,7 @@ func (l *Layer) ReadNow(p []byte, off int64) bool {
 		return false
 	}
 	defer l.evicting.RUnlock()
-	return l.use(off, len(p)) == len(p) && extent.ReadFileNow(l.file, p, off)
+	return l.use(off, len(p)) == len(p) && file.ReadNow(l.file, p, off)
 }
 
 // want is a frame of a layer.

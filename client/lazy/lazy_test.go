@@ -154,6 +154,31 @@ func checkRead(t interface{ Fatalf(string, ...any) }, l io.ReaderAt, want []byte
 	if !bytes.Equal(p[:got], rest[:min(n, len(rest))]) {
 		t.Fatalf("read %d at %d: the content differs", n, off)
 	}
+	clear(p)
+	if l.(extent.NowReader).ReadNow(p, int64(off)) && !bytes.Equal(p, rest[:n]) {
+		t.Fatalf("read %d at %d: the content at hand differs", n, off)
+	}
+}
+
+func TestWhatIsHeldIsAtHand(t *testing.T) {
+	f := newFar(t, 1, 1000, 2000)
+	l := f.open(t, openCache(t, "", 1<<30))
+	p := make([]byte, 500)
+	if l.ReadNow(p, 100) {
+		t.Error("content is at hand before it was fetched")
+	}
+	if _, err := l.ReadAt(p, 100); err != nil {
+		t.Fatal(err)
+	}
+	if !l.ReadNow(p, 100) || !bytes.Equal(p, f.content[100:600]) {
+		t.Error("content is not at hand after it was fetched")
+	}
+	if l.ReadNow(p, 700) || l.ReadNow(p, -1) {
+		t.Error("content of the next frame is at hand, or what is before the first")
+	}
+	if got := f.asked(); !slices.EqualFunc(got, [][]int{{0}}, slices.Equal) {
+		t.Errorf("asked for %v", got)
+	}
 }
 
 func TestReadsGiveTheContentAndFetchItOnce(t *testing.T) {
