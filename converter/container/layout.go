@@ -20,7 +20,7 @@ type Layout struct {
 
 	used   Ranges
 	places []place
-	held   int64 // bytes of the file that the places take
+	held   int64 // bytes of the file that all of it takes
 }
 
 // place is where some of the disk stands.
@@ -36,7 +36,20 @@ func (l *Layout) Use(what string, off uint64, n int64) error {
 	if err := l.File.Contains(what, off, n); err != nil {
 		return err
 	}
+	if err := l.hold(what, int64(off), n); err != nil {
+		return err
+	}
 	l.used.Add(what, int64(off), n)
+	return nil
+}
+
+// hold counts n bytes of the file that something takes at off. Things that take
+// more than all of it overlap somewhere. That is found out before more of them are
+// kept: an entry of a table is far smaller than what is kept of it.
+func (l *Layout) hold(what string, off, n int64) error {
+	if l.held += n; l.held > l.File.Size {
+		return fmt.Errorf("%w: up to the %s at %d, its tables and grains take more than the file of %d bytes has", ErrFormat, what, off, l.File.Size)
+	}
 	return nil
 }
 
@@ -75,12 +88,10 @@ func (l *Layout) AddPacked(number int64, off uint64, stored int64) error {
 	return l.take(p)
 }
 
-// take keeps a place, joining it to the one it continues. Places that take more
-// than all of the file overlap somewhere. That is found out before more of them
-// are kept: an entry of a table is far smaller than a place.
+// take keeps a place, joining it to the one it continues.
 func (l *Layout) take(p place) error {
-	if l.held += p.held(); l.held > l.File.Size {
-		return fmt.Errorf("%w: up to the place at %d of the disk, its grains take more than the file of %d bytes has", ErrFormat, p.guest, l.File.Size)
+	if err := l.hold("grain", p.host, p.held()); err != nil {
+		return err
 	}
 	if last := len(l.places) - 1; last >= 0 && l.places[last].continuedBy(p) {
 		l.places[last].bytes += p.bytes
@@ -116,6 +127,7 @@ func (l *Layout) Disk(source extent.Digest, decode Decode) (*Disk, error) {
 		units = NewUnits(l.File.Reader, l.Grain, decode)
 	}
 	var b extent.Builder
+	b.Grow(2*len(l.places)+1, 0) // each with zeros before it
 	for _, p := range l.places {
 		b.ZeroTo(p.guest)
 		if p.stored > 0 {
@@ -135,7 +147,7 @@ func (l *Layout) Disk(source extent.Digest, decode Decode) (*Disk, error) {
 // check puts the places in the order of the disk. It leaves those in the file as
 // they are.
 func (l *Layout) check() error {
-	used := slices.Clip(l.used)
+	used := append(make(Ranges, 0, len(l.used)+len(l.places)), l.used...)
 	for _, p := range l.places {
 		used = append(used, Range{What: "grain", Start: p.host, End: p.host + p.held()})
 	}

@@ -9,7 +9,7 @@ import (
 // MaxPieces bounds the pieces in which a disk stands in a file, which a reader
 // remembers one by one: a few bytes of a hostile file make one. It is what a disk
 // of 256 GiB has in clusters of 64 KiB of which no two are neighbours, and costs
-// some 400 MB.
+// some 500 MB, or 800 if they are compressed.
 const MaxPieces = 4 << 20
 
 // CheckPieces refuses a disk of more than [MaxPieces] pieces with ErrUnsupported.

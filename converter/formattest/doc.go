@@ -6,6 +6,7 @@
 // alone; a format's own tests add what is particular to it.
 //
 // [Inspect] is how OpenStack looks at files before it lets them in; the contract
-// asks it about all that is written. [ReadFiles] reads what readers of filesystems
+// asks it about all that is written. [MaxMemory] is what a reader may take of
+// memory, whatever a file says. [ReadFiles] reads what readers of filesystems
 // return.
 package formattest

@@ -69,6 +69,9 @@ func Run(t *testing.T, f Format) {
 		t.Run("what is written is read", f.testRoundTrip)
 		t.Run("a file cut short is an error or the same disk", f.testTruncated)
 	}
+	if f.Write != nil && f.Open != nil {
+		t.Run("a disk in many pieces takes little memory", f.testMemory)
+	}
 	if f.WriteOver != nil {
 		f.CheckParent(t)
 	}

@@ -22,7 +22,8 @@ import (
 // container.ErrFormat.
 //
 // Memory is bounded by what the file really holds: at most 40 MiB for its L1 and
-// refcount tables, and some 100 bytes for each run of clusters.
+// refcount tables, and some 100 bytes for each run of clusters, of which more than
+// [container.MaxPieces] are refused.
 func Open(r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error) {
 	return OpenOver(r, size, source, nil)
 }
@@ -57,7 +58,7 @@ func open(r *reader, source extent.Digest) (*container.Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := append(r.used, hostRanges(runs)...).Check(); err != nil {
+	if err := r.hostRanges(runs).Check(); err != nil {
 		return nil, err
 	}
 	return r.disk(runs, source)
@@ -71,6 +72,7 @@ type reader struct {
 	fileHeader
 	parent *container.Parent // nil where the file stands alone
 	used   container.Ranges  // where the tables stand
+	held   int64             // bytes that the tables take
 }
 
 // fileHeader is what the header says.
@@ -100,6 +102,11 @@ func (r *reader) use(what string, off uint64, length int64) error {
 	}
 	if err := r.file.Contains(what, off, length); err != nil {
 		return err
+	}
+	// Tables that take more than all of the file overlap somewhere. That is found
+	// out before more of them are kept.
+	if r.held += length; r.held > r.file.Size {
+		return fmt.Errorf("%w: up to the %s at %d, its tables take more than the file of %d bytes has", container.ErrFormat, what, off, r.file.Size)
 	}
 	r.used.Add(what, int64(off), length)
 	return nil
@@ -178,21 +185,21 @@ type guestRun struct {
 	guest int64 // offset on the disk
 	host  int64 // offset in the file
 	bytes int64
+	// packed is how many bytes of the file one compressed cluster takes; 0 where
+	// clusters are not compressed.
+	packed int32
 	// copied means that the file says nothing else uses the clusters.
 	copied bool
 	// zero means that the clusters read as zeros, whatever the file has for them;
 	// where that is nothing, host is 0.
 	zero bool
-	// packed is how many bytes of the file one compressed cluster takes; 0 where
-	// clusters are not compressed.
-	packed int64
 }
 
 // hostBytes returns how many bytes of the file the run takes.
 func (g guestRun) hostBytes() int64 {
 	switch {
 	case g.packed > 0:
-		return g.packed
+		return int64(g.packed)
 	case g.host == 0:
 		return 0
 	}
@@ -217,9 +224,13 @@ func (r *reader) readL2(tables []table) ([]guestRun, error) {
 			if err != nil {
 				return nil, fmt.Errorf("cluster at %d of the disk: %w", guest, err)
 			}
-			if ok {
-				run.guest = guest
-				runs = appendRun(runs, run)
+			if !ok {
+				continue
+			}
+			run.guest = guest
+			runs = appendRun(runs, run)
+			if err := container.CheckPieces(len(runs)); err != nil {
+				return nil, err
 			}
 		}
 	}
@@ -280,9 +291,10 @@ func (g guestRun) continuedAt(host int64) bool {
 	return g.host+g.bytes == host
 }
 
-// hostRanges returns where in the file the clusters of the disk stand.
-func hostRanges(runs []guestRun) container.Ranges {
-	ranges := make(container.Ranges, 0, len(runs))
+// hostRanges returns where in the file the tables and the clusters of the disk
+// stand.
+func (r *reader) hostRanges(runs []guestRun) container.Ranges {
+	ranges := append(make(container.Ranges, 0, len(r.used)+len(runs)), r.used...)
 	for _, run := range runs {
 		if n := run.hostBytes(); n > 0 {
 			ranges = append(ranges, container.Range{What: "data cluster", Start: run.host, End: run.host + n, Shared: !run.copied})
@@ -308,7 +320,7 @@ func (r *reader) packedCluster(entry uint64) (guestRun, error) {
 	}
 	// The last one may end before its last sector does.
 	held := min(sectors*sectorSize-int64(off%sectorSize), r.file.Size-int64(off))
-	return guestRun{host: int64(off), bytes: r.clusterSize, packed: held}, nil
+	return guestRun{host: int64(off), bytes: r.clusterSize, packed: int32(held)}, nil
 }
 
 // disk returns the disk.
@@ -319,6 +331,7 @@ func (r *reader) disk(runs []guestRun, source extent.Digest) (*container.Disk, e
 	}
 	units := container.NewUnits(r.file.Reader, r.clusterSize, decode)
 	var b extent.Builder
+	b.Grow(2*len(runs)+1, 0) // each with what is left out before it
 	for _, run := range runs {
 		r.leaveTo(&b, run.guest)
 		length := min(run.bytes, r.virtualSize-run.guest)

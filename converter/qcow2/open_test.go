@@ -280,3 +280,33 @@ func FuzzOpen(f *testing.F) {
 	f.Add(sample(f))
 	format.Fuzz(f)
 }
+
+// Clusters that are not marked as copied may be used any number of times: each
+// entry of a table, of 8 bytes, is a piece of the disk.
+func TestOpenBoundsTheMemoryOfSharedClusters(t *testing.T) {
+	format.CheckHostileMemory(t, fileOfPieces(t, container.MaxPieces+1, 0), container.ErrUnsupported)
+	format.CheckHostileMemory(t, fileOfPieces(t, container.MaxPieces, flagCompressed), nil)
+}
+
+// fileOfPieces returns a file in which all clusters of the disk stand in two
+// places, in turns.
+func fileOfPieces(t *testing.T, clusters int64, flags uint64) []byte {
+	const size, perTable = 512, 512 / entrySize
+	be := binary.BigEndian
+	tables := container.DivideUp(clusters, perTable)
+	l2 := container.AlignUp(size+tables*entrySize, size)
+	data := uint64(l2 + tables*size)
+	file := append(make([]byte, 0, data+3*size), sample(t)[:size]...)
+	be.PutUint64(file[24:], uint64(clusters*size))
+	be.PutUint32(file[36:], uint32(tables))
+	be.PutUint64(file[40:], size)
+	be.PutUint32(file[56:], 0) // no refcounts
+	for i := range tables {
+		file = be.AppendUint64(file, uint64(l2+i*size))
+	}
+	file = file[:l2]
+	for i := range uint64(tables * perTable) {
+		file = be.AppendUint64(file, flags|data+i%2*2*size) // which are no neighbours
+	}
+	return append(file, make([]byte, 3*size)...)
+}
