@@ -40,6 +40,10 @@ type RenderRequest struct {
 	// Compress has content really compressed: with one of the format's
 	// compressions, or "default". Empty is not at all.
 	Compress string `json:"compress,omitempty"`
+	// Parent is the digest of an image or a disk in the repository: the output holds
+	// only what differs from its disk, and names that by its digest. Of a root
+	// filesystem that is what the same request gives without a configuration.
+	Parent digest.Digest `json:"parent,omitempty"`
 	// KernelArgs are appended to the kernel's command line.
 	KernelArgs string `json:"kernelArgs,omitempty"`
 	// Config is the configuration: hostname, dns, ip, args.
@@ -54,6 +58,17 @@ type RenderRequest struct {
 	VolatileTmpfs bool `json:"volatileTmpfs,omitempty"`
 	// Bootkit brings bootloader files that the image does not have.
 	Bootkit *Bootkit `json:"bootkit,omitempty"`
+}
+
+// ForParent returns the request for the disk of the parent, raw. content says that
+// it is a disk already, and no root filesystem: it is taken as it is.
+func (r RenderRequest) ForParent(content bool) RenderRequest {
+	if content {
+		return RenderRequest{Image: r.Parent, Format: "raw"}
+	}
+	r.Image, r.Format = r.Parent, "raw"
+	r.Parent, r.Compress, r.Config = "", "", nil
+	return r
 }
 
 // States of a render.

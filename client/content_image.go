@@ -35,7 +35,7 @@ func (c *Client) openContent(ctx context.Context, name string, info fs.FileInfo,
 	}
 	disk := f.disk
 	if disk == nil { // a kernel or a ramdisk
-		if disk, err = f.openContainer(ctx); err != nil {
+		if disk, err = f.openContainer(ctx, nil); err != nil {
 			return nil, errors.Join(err, i.Close())
 		}
 	}
@@ -109,6 +109,7 @@ func (i *Image) useFrames(ctx context.Context, layer ocispec.Descriptor, content
 
 // useIndex takes the content from frames that are stored in a file.
 func (i *Image) useIndex(index *frame.Index, content digest.Digest, stored *os.File) (err error) {
+	i.Content.Digest, i.Content.Frames = content, index
 	if i.Content.Map, err = index.Map(extent.Digest(content)); err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func (r *Repository) Derive(ctx context.Context, req api.RenderRequest, to *Repo
 	if req.Bootkit != nil {
 		kits = r.client.repository(registry.Reference{Registry: r.Reference.Registry, Repository: req.Bootkit.Repository})
 	}
-	_, err = i.renderAgain(ctx, d, kits, func(rendered Rendered) error {
+	_, err = i.renderAgain(ctx, d, r, kits, func(rendered Rendered) error {
 		if err := use(rendered); err != nil {
 			return err
 		}

@@ -32,12 +32,16 @@ func (f *File) openDisk(ctx context.Context, o FileOptions) error {
 	if f.Kind.Type != kind.Disk && f.Kind.Type != kind.Filesystem {
 		return nil
 	}
-	disk, err := f.openContainer(ctx)
+	find, err := f.findParent(ctx, o.Parent)
+	if err != nil {
+		return err
+	}
+	disk, err := f.openContainer(ctx, find)
 	if errors.Is(err, converter.ErrUnreadable) {
 		return fmt.Errorf("%w: take the file as it is, with --verbatim", err)
 	}
 	if err != nil {
-		return err
+		return adviseParent(err)
 	}
 	if err := o.checkSize(disk.Map.Size()); err != nil {
 		return err
@@ -52,12 +56,12 @@ func (f *File) openDisk(ctx context.Context, o FileOptions) error {
 }
 
 // openContainer opens the disk in the file with the reader of the container format
-// that was decided on.
-func (f *File) openContainer(ctx context.Context) (*container.Disk, error) {
+// that was decided on. find has the parent that the file may leave content to.
+func (f *File) openContainer(ctx context.Context, find container.FindParent) (*container.Disk, error) {
 	if f.joined != nil {
 		return f.joined, nil
 	}
-	return converter.Open(ctx, string(f.Kind.Container), f.content, f.size, localDisk)
+	return converter.OpenOver(ctx, string(f.Kind.Container), f.content, f.size, localDisk, find)
 }
 
 // dataOf returns the map of a file that it names source, with its holes as zeros.

@@ -30,16 +30,21 @@ type File struct {
 	size    int64
 	parts   []filePart
 	joined  *container.Disk // the disk in the parts; nil where there are none
+	leaves  bool            // content to a parent
 	disk    *container.Disk // nil where the file is pushed as it is
+	parents container.Blobs // that the disk refers to
 }
 
 // Close ends reading.
 func (f *File) Close() error {
-	err := f.content.Close()
+	errs := []error{f.content.Close()}
 	for _, p := range f.parts {
-		err = errors.Join(err, p.content.Close())
+		errs = append(errs, p.content.Close())
 	}
-	return err
+	for _, p := range f.parents {
+		errs = append(errs, p.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Content returns the content, which can be read until the file is closed.
@@ -61,6 +66,9 @@ type FileOptions struct {
 	Parts []string
 	// Rootfs says that a tar is a rootfs, whatever is declared.
 	Rootfs bool
+	// Parent is the disk that a file leaves content to, as an image; nil is none.
+	// It must stay open as long as the file.
+	Parent *Image
 }
 
 // OpenFile opens a file, or "-" for stdin, and compares what it is declared to be
@@ -68,13 +76,20 @@ type FileOptions struct {
 // is declared, and the content is no image of the kinds that there are.
 func (c *Client) OpenFile(ctx context.Context, path string, stdin io.Reader, o FileOptions) (*File, error) {
 	f, err := c.openFileContent(path, stdin, o.Declared)
-	if f == nil && err == nil && len(o.Parts) > 0 {
+	switch {
+	case f != nil || err != nil:
+	case len(o.Parts) > 0:
 		err = fmt.Errorf("%s: expected a VMDK descriptor, which names other files", path)
+	case o.Parent != nil:
+		err = fmt.Errorf("%s: %w", path, errNoParent)
 	}
 	if f == nil || err != nil {
 		return nil, err
 	}
 	known, err := c.identify(ctx, f, o)
+	if err == nil && o.Parent != nil && !f.leaves {
+		err = errNoParent
+	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", path, err)
 	}
@@ -158,6 +173,9 @@ func (f *File) decide(o FileOptions) (known bool, err error) {
 	found, err := f.detect()
 	if err != nil {
 		return false, err
+	}
+	if !o.Verbatim {
+		f.leaves, found.Parent = found.Parent, false // who opens the disk says what it lacks
 	}
 	undeclared := o.Declared == kind.Kind{}
 	if found.Tar && (undeclared || o.Rootfs) || undeclared && !found.Known() {
@@ -264,7 +282,7 @@ func IdentifyDisk(path string, filesystem bool) (kind.Kind, error) {
 		declared.Type = kind.Filesystem
 	}
 	f := &File{content: content, size: info.Size()}
-	if _, err := f.decide(FileOptions{Declared: declared}); err != nil {
+	if _, err := f.decide(FileOptions{Declared: declared, Verbatim: true}); err != nil {
 		return kind.Kind{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return f.Kind, nil

@@ -47,7 +47,7 @@ func (c *Client) openPartitions(ctx context.Context, f *File, o FileOptions) (*D
 	if err != nil {
 		return nil, err
 	}
-	disk, err := f.openContainer(ctx)
+	disk, err := f.openContainer(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +73,7 @@ func (f *File) decideDisk(declared kind.Kind) error {
 	if declared.Type == "" {
 		return fmt.Errorf("expected a disk, found %s", found.Describe())
 	}
+	found.Parent = false // opening the disk names it
 	f.Kind, err = found.Decide(declared)
 	return err
 }

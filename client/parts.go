@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -123,5 +124,6 @@ func (f *File) blobs(disk *container.Disk) container.Blobs {
 	for _, p := range f.parts {
 		blobs[p.source] = openLayer{sizedFile{p.content, p.size}}
 	}
+	maps.Copy(blobs, f.parents)
 	return blobs
 }

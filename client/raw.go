@@ -25,6 +25,9 @@ type Local struct {
 	// Kit is the image of a boot kit, or nil. It must stay open as long as the
 	// output is read.
 	Kit *Image
+	// Parent is the image whose disk the output leaves content to, or nil. It must
+	// stay open as long as the output is read.
+	Parent *Image
 	// Spool keeps what is compressed; nil where nothing is. It must stay open as
 	// long as the output is read.
 	Spool *container.Files
@@ -62,6 +65,12 @@ func (i *Image) RenderHere(ctx context.Context, l Local) (r Rendered, err error)
 	in := converter.Input{Tree: tree, Content: i.Content}
 	if l.Spool != nil {
 		in.Spool, r.Open = l.Spool, openers{l.Spool, r.Open}
+	}
+	if l.Parent != nil {
+		if in.Parent, err = l.Parent.parentDisk(ctx, l); err != nil {
+			return r, fmt.Errorf("parent %s: %w", l.Parent.Name, err)
+		}
+		r.Open, r.images = openers{r.Open, l.Parent}, append(r.images, l.Parent)
 	}
 	in.Open = r.Open
 	r.Output, err = converter.Render(ctx, in, l.Parameters)

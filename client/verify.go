@@ -126,7 +126,7 @@ func (r *Repository) verify(ctx context.Context, m *Manifest, kits *Repository) 
 	if subject == nil || subject.Digest != i.Manifest.Descriptor.Digest {
 		return v, fmt.Errorf("its subject is not the image %s that its parameters name", i.Manifest.Descriptor.Digest)
 	}
-	rendered, err := i.renderAgain(ctx, d, kits, func(r Rendered) error { return v.compare(ctx, layers, r) })
+	rendered, err := i.renderAgain(ctx, d, r, kits, func(r Rendered) error { return v.compare(ctx, layers, r) })
 	if err != nil {
 		return v, err
 	}
@@ -157,8 +157,8 @@ func (r *Repository) filesOf(ctx context.Context, m *Manifest) (layers []ocispec
 }
 
 // renderAgain renders the image as a derivation says, and has the output used
-// while it can be read.
-func (i *Image) renderAgain(ctx context.Context, d converter.Derivation, kits *Repository, use func(Rendered) error) (rendered Rendered, err error) {
+// while it can be read. images has the parent, and kits the boot kit.
+func (i *Image) renderAgain(ctx context.Context, d converter.Derivation, images, kits *Repository, use func(Rendered) error) (rendered Rendered, err error) {
 	manifest, err := i.CloudletManifest(ctx)
 	if err != nil {
 		return rendered, err
@@ -173,6 +173,12 @@ func (i *Image) renderAgain(ctx context.Context, d converter.Derivation, kits *R
 			return rendered, fmt.Errorf("boot kit: %w", err)
 		}
 		defer func() { err = errors.Join(err, l.Kit.Close()) }()
+	}
+	if d.Parent != "" {
+		if l.Parent, err = images.at(d.Parent.String()).OpenImage(ctx, OpenOptions{Whole: true, Content: true}); err != nil {
+			return rendered, fmt.Errorf("parent: %w", err)
+		}
+		defer func() { err = errors.Join(err, l.Parent.Close()) }()
 	}
 	if rendered, err = i.RenderHere(ctx, l); err != nil {
 		return rendered, err

@@ -44,16 +44,22 @@ func containers() []Format {
 		{
 			Name: formatQcow2, Description: "QEMU copy-on-write, version 3", Extension: ".qcow2",
 			Types: block(), write: qcow2Writer(qcow2.Options{}), Open: qcow2.Open,
+			OpenOver: qcow2.OpenOver, over: qcow2Over(qcow2.Options{}), rebase: rebaseQcow2,
 			Compressions: []Compression{qcow2Compression("zlib", qcow2.Zlib, qcow2.Options{}), qcow2Compression("zstd", qcow2.Zstd, qcow2.Options{})},
 		},
 		{
 			Name: "qcow2-v2", Description: "QEMU copy-on-write, version 2 (compat=0.10)", Extension: ".qcow2",
 			Types: block(), write: qcow2Writer(v2), Open: qcow2.Open,
+			OpenOver: qcow2.OpenOver, over: qcow2Over(v2), rebase: rebaseQcow2,
 			Compressions: []Compression{qcow2Compression("zlib", qcow2.Zlib, v2)},
 		},
 		{
 			Name: formatVHD, Description: "Virtual Hard Disk, dynamic", Extension: ".vhd",
 			Types: block(), write: vhdWriter(vhd.Options{}), Open: vhd.Open,
+			OpenOver: vhd.OpenOver, rebase: rebaseVHD,
+			over: func(m *extent.Map, base *container.Base) (*extent.Map, error) {
+				return vhd.Write(m, vhd.Options{Parent: base})
+			},
 		},
 		{
 			Name: formatVHDFixed, Description: "Virtual Hard Disk, fixed, of whole MiB", Extension: ".vhd",
@@ -88,6 +94,10 @@ func containers() []Format {
 		{
 			Name: formatVHDX, Description: "Hyper-V virtual hard disk, dynamic", Extension: ".vhdx",
 			Types: block(), write: vhdxWriter(vhdx.Options{}), Open: vhdx.Open,
+			OpenOver: vhdx.OpenOver, rebase: rebaseVHD,
+			over: func(m *extent.Map, base *container.Base) (*extent.Map, error) {
+				return vhdx.Write(m, vhdx.Options{Parent: base})
+			},
 		},
 		{
 			Name: "vhdx-fixed", Description: "Hyper-V virtual hard disk, fixed", Extension: ".vhdx",
@@ -114,6 +124,19 @@ func containers() []Format {
 
 func qcow2Writer(o qcow2.Options) writer {
 	return planned(func(m *extent.Map) (*extent.Map, error) { return qcow2.Write(m, o) })
+}
+
+// Commands that name the file of a parent in another one.
+const (
+	rebaseQcow2 = "qemu-img rebase -u -F FORMAT -b PARENT FILE"
+	rebaseVHD   = "Set-VHD -Path FILE -ParentPath PARENT (Hyper-V)"
+)
+
+func qcow2Over(o qcow2.Options) func(m *extent.Map, base *container.Base) (*extent.Map, error) {
+	return func(m *extent.Map, base *container.Base) (*extent.Map, error) {
+		o.Parent = base
+		return qcow2.Write(m, o)
+	}
 }
 
 func qcow2Compression(name string, c qcow2.Compression, o qcow2.Options) Compression {

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/opencontainers/go-digest"
+
+	"github.com/cloudlets/cloudlets/blobstore/frame"
 	"github.com/cloudlets/cloudlets/extent"
 )
 
@@ -17,6 +20,10 @@ var ErrNoFiles = errors.New("the image is no root filesystem: make one of its fi
 type Content struct {
 	Type string // of outputs
 	Map  *extent.Map
+	// Digest is that of the content, raw, and Frames are what it is kept in; empty
+	// and nil where it is not.
+	Digest digest.Digest
+	Frames *frame.Index
 }
 
 // ContentTypes returns the types that an image which is no rootfs may be of.

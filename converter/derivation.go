@@ -32,6 +32,8 @@ type Derivation struct {
 	PersistentSize int64  `json:"persistentSize,omitempty"`
 	VolatileTmpfs  bool   `json:"volatileTmpfs,omitempty"`
 	Compress       string `json:"compress,omitempty"`
+
+	Parent digest.Digest `json:"parent,omitempty"`
 }
 
 // Derive returns what a request asks for, but for its configuration: see
@@ -41,7 +43,7 @@ func Derive(req api.RenderRequest) Derivation {
 		Converter: Version, Image: req.Image, Format: req.Format, Size: req.Size, FreeSpace: req.FreeSpace,
 		Volatile: req.Volatile, KernelArgs: strings.Join(strings.Fields(req.KernelArgs), " "),
 		Type: req.Type, Entrypoint: req.Entrypoint, Compress: req.Compress,
-		Persistent: req.Persistent, VolatileTmpfs: req.VolatileTmpfs,
+		Persistent: req.Persistent, VolatileTmpfs: req.VolatileTmpfs, Parent: req.Parent,
 	}
 	if req.Type == TypePersistent {
 		d.PersistentSize = req.PersistentSize
@@ -105,7 +107,7 @@ func ParseDerivation(parameters string) (Derivation, error) {
 // brings: its cloudlet manifest and the boot kit.
 func (d Derivation) Parameters() Parameters {
 	return Parameters{
-		Format: d.Format, Type: d.Type, Entrypoint: d.Entrypoint, Compress: d.Compress,
+		Format: d.Format, Type: d.Type, Entrypoint: d.Entrypoint, Compress: d.Compress, Parent: d.Parent,
 		Disk:   disk.Options{Size: d.Size, FreeSpace: d.FreeSpace, KernelArgs: strings.Fields(d.KernelArgs)},
 		Mounts: Mounts{Persistent: d.Persistent, PersistentSize: d.PersistentSize, VolatileTmpfs: d.VolatileTmpfs},
 	}

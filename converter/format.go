@@ -33,6 +33,9 @@ type Format struct {
 	// Open reads the disk in a file of the format: see package container. It is
 	// nil where the format is only written.
 	Open func(r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error)
+	// OpenOver is Open for a file that leaves content to a parent; nil where the
+	// format has no such files.
+	OpenOver func(r io.ReaderAt, size int64, source extent.Digest, find container.FindParent) (*container.Disk, error)
 	// Needs says what an image must have for the output to be of use; empty is
 	// what any output of its type needs.
 	Needs string
@@ -40,6 +43,11 @@ type Format struct {
 	Package Package
 
 	write writer
+	// over writes what differs from a base; nil where the format has no parents.
+	over func(content *extent.Map, base *container.Base) (*extent.Map, error)
+	// rebase is the command that names a file as the parent in a file of the
+	// format.
+	rebase string
 	// files makes all files of an output; nil is one, by write.
 	files func(r *render) ([]File, error)
 	// reads says that content is read before the output can be: for checksums in

@@ -23,6 +23,12 @@ const containerOVA = "ova"
 // digest by which the disk's map names the file. The error wraps ErrUnreadable
 // where there is no such reader.
 func Open(ctx context.Context, format string, r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error) {
+	return OpenOver(ctx, format, r, size, source, nil)
+}
+
+// OpenOver is [Open] for a file that may leave content to the parent that find
+// knows. The map of the disk names that by its digest.
+func OpenOver(ctx context.Context, format string, r io.ReaderAt, size int64, source extent.Digest, find container.FindParent) (*container.Disk, error) {
 	if format == containerOVA {
 		return openOVA(ctx, r, size, source)
 	}
@@ -30,7 +36,13 @@ func Open(ctx context.Context, format string, r io.ReaderAt, size int64, source 
 	if err != nil || f.Open == nil {
 		return nil, fmt.Errorf("container format %s: %w", format, ErrUnreadable)
 	}
-	disk, err := f.Open(r, size, source)
+	open := f.Open
+	if f.OpenOver != nil {
+		open = func(r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error) {
+			return f.OpenOver(r, size, source, find)
+		}
+	}
+	disk, err := open(r, size, source)
 	if err != nil {
 		return nil, fmt.Errorf("open the disk in a %s: %w", format, err)
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/disk"
@@ -49,8 +51,11 @@ type Parameters struct {
 	// format's compressions, or CompressDefault. Empty is not at all, and costs
 	// nothing but tables.
 	Compress string
-	Disk     disk.Options
-	Mounts   Mounts
+	// Parent is the digest of the image whose disk the output leaves content to,
+	// the Parent of the input; empty is none.
+	Parent digest.Digest
+	Disk   disk.Options
+	Mounts Mounts
 }
 
 // Check returns what is wrong with parameters, whatever the image.
@@ -66,6 +71,9 @@ func (p Parameters) Check() error {
 		return fmt.Errorf("the format %s holds the type %s, not %s", format.Name, strings.Join(format.Types, " or "), p.Type)
 	}
 	if _, err := format.Compression(p.Compress); err != nil {
+		return err
+	}
+	if err := p.checkParent(format); err != nil {
 		return err
 	}
 	if p.Type == TypePersistent && !p.Mounts.Persistent {
@@ -89,7 +97,7 @@ func (p Parameters) outputType() string {
 // the output can be read: that takes seconds.
 func (p Parameters) ReadsContent() bool {
 	format, err := FindFormat(p.Format)
-	return err == nil && (format.reads || p.Compress != "")
+	return err == nil && (format.reads || p.Compress != "" || p.Parent != "")
 }
 
 // BootsAlone reports whether the output brings a bootloader.
@@ -101,8 +109,10 @@ type Input struct {
 	Tree *image.Tree
 	// Content is an image that is no rootfs; nil where there is a Tree.
 	Content *Content
-	// Open opens what the tree's files, or the content, refer to, and what
-	// Spool has kept.
+	// Parent is the disk that the output leaves content to; nil is none.
+	Parent *Parent
+	// Open opens what the tree's files, the content and the parent refer to, and
+	// what Spool has kept.
 	Open extent.Opener
 	// Spool keeps what is really compressed; it may be nil where nothing is.
 	Spool container.Spool
@@ -235,7 +245,11 @@ func (r *render) pack(content *extent.Map, outputType string, f Format) (File, e
 	if err != nil {
 		return File{}, err
 	}
-	m, err := compression.write(r, content)
+	write := compression.write
+	if r.Parameters.Parent != "" {
+		write = func(r *render, content *extent.Map) (*extent.Map, error) { return r.writeOver(f, content) }
+	}
+	m, err := write(r, content)
 	if err != nil {
 		return File{}, fmt.Errorf("write %s: %w", f.Name, err)
 	}

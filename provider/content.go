@@ -40,6 +40,7 @@ func (r *Renderer) loadContent(ctx context.Context, repository string, m ocispec
 	if err != nil {
 		return nil, err
 	}
+	content.Digest, content.Frames = d, index
 	content.Map, err = index.Map(extent.Digest(d))
 	return content, err
 }

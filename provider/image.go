@@ -81,7 +81,11 @@ func (g *golden) rootfs(volatile bool) (*image.Tree, error) {
 // there are two trees.
 func (g *golden) memory() int64 {
 	if g.content != nil {
-		return g.content.Map.Memory()
+		size := g.content.Map.Memory()
+		if g.content.Frames != nil {
+			size += g.content.Frames.Memory()
+		}
+		return size
 	}
 	size := treeMemory(g.tree)
 	if g.manifest.HasVolatile() {

@@ -332,6 +332,11 @@ func (r *Renderer) plan(ctx context.Context, repository string, req api.RenderRe
 	}
 	p.unused = unused
 	in := converter.Input{Tree: tree, Content: p.image.content, Open: r.blobs, Spool: &spool{r, repository}}
+	if req.Parent != "" {
+		if in.Parent, err = r.parentOf(ctx, repository, req); err != nil {
+			return p, err
+		}
+	}
 	p.output, err = converter.Render(ctx, in, params)
 	return p, unrenderable(err)
 }

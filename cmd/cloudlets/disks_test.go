@@ -178,7 +178,7 @@ func TestAHostileDiskIsRefusedBeforeAnythingIsPushed(t *testing.T) {
 		args []string
 		says []string
 	}{
-		"a backing file":             {"backing.qcow2", nil, []string{"a backing file"}},
+		"a backing file":             {"backing.qcow2", nil, []string{`its parent, which it names "/etc/passwd"`}},
 		"an external data file":      {"data.qcow2", nil, []string{"an external data file"}},
 		"a disk of 60 TiB":           {"huge.qcow2", nil, []string{"--max-size"}},
 		"a file that is cut":         {"cut.qcow2", nil, []string{"cut.qcow2"}},

@@ -51,6 +51,13 @@ func (h *here) run(g *globals, cmd *cobra.Command, name string) (err error) {
 	}
 	l := client.Local{Setup: s, Parameters: h.parameters(h.format), Volatile: h.volatile, Spool: &container.Files{}}
 	defer func() { err = errors.Join(err, l.Spool.Close()) }()
+	if l.Parent, err = openParent(g, cmd, h.parent); err != nil {
+		return err
+	}
+	if l.Parent != nil {
+		l.Parameters.Parent = l.Parent.Descriptor.Digest
+		defer func() { err = errors.Join(err, l.Parent.Close()) }()
+	}
 	if h.bootkit != "" {
 		if l.Kit, err = openImage(g, cmd, h.bootkit, true); err != nil {
 			return fmt.Errorf("boot kit: %w", err)

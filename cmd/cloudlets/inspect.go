@@ -17,6 +17,7 @@ import (
 
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/client"
+	"github.com/cloudlets/cloudlets/converter/container"
 )
 
 func newInspect(g *globals) *cobra.Command {
@@ -32,7 +33,8 @@ platform and the digest of each image are shown.
 With --json the words are those of skopeo inspect where it has them.
 
 What exists as a file is taken for a disk, raw or in a container that is read:
-its partition table is shown, and what is in each partition. Where files is yes,
+its partition table is shown, and what is in each partition; of a file that leaves
+content to a parent, the name that it has for that. Where files is yes,
 cloudlets import --files can make an image of them.`,
 		Example: `  cloudlets inspect localhost:5000/golden/debian:12
   cloudlets inspect localhost:5000/golden/debian:12 --json
@@ -73,6 +75,12 @@ func inspectDisk(g *globals, cmd *cobra.Command, path string, parts []string) er
 		return err
 	}
 	d, err := c.OpenDisk(cmd.Context(), path, nil, client.FileOptions{Parts: parts})
+	var over *container.ParentError
+	if errors.As(err, &over) {
+		return g.print(cmd, over, func(w io.Writer) {
+			fmt.Fprintf(w, "a file that holds only what differs from its parent, %s\n", printable(over.Name))
+		})
+	}
 	if err != nil {
 		return err
 	}

@@ -175,7 +175,7 @@ func TestBootKeepsToTheRules(t *testing.T) {
 		t.Errorf("the kept disk: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	tool(t, "qemu-img", "create", "-q", "-f", "qcow2", "-b", "/etc/passwd", "-F", "raw", kept)
-	boot(s.ref("disk:1"), "--disk", kept).mustFail(t, exitFailed, "a backing file")
+	boot(s.ref("disk:1"), "--disk", kept).mustFail(t, exitFailed, "leaves content to a parent")
 }
 
 // TestFilesystemOfDebianBootsWithItsKernel takes a Debian apart and boots it

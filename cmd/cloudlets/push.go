@@ -40,6 +40,11 @@ and ISOs stay as they are, and so does every file with --verbatim.
 A VMDK may be a descriptor that names the files the disk is in. Give each of them
 with --part: a name in a file is never opened, only compared.
 
+A file that holds only what differs from another one (a qcow2 with a backing file, a
+differencing VHD or VHDX) is pushed over that, which was pushed before and is named
+with --parent: what the image holds is the whole disk. Of a chain, each is pushed over
+the one before. A name in the file is never opened.
+
 The date of an image is that of its newest file, or SOURCE_DATE_EPOCH where that
 is set.`,
 		Example: `  cloudlets push rootfs.tar localhost:5000/golden/debian:12
@@ -47,9 +52,10 @@ is set.`,
   cloudlets push disk.qcow2 localhost:5000/disks/debian:12 --type disk --container-format qcow2
   cloudlets push disk.vmdk --part disk-flat.vmdk localhost:5000/disks/debian:12 --type disk
   cloudlets push disk.raw.xz localhost:5000/disks/debian:12
+  cloudlets push overlay.qcow2 localhost:5000/disks/debian:12.1 --type disk --parent localhost:5000/disks/debian@sha256:…
   cloudlets push rootfs.tar localhost:5000/golden/debian:12.8 --annotation org.opencontainers.image.version=12.8`,
 		Args: exactly("FILE", "REFERENCE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			opening, err := flags.opening()
 			if err != nil {
 				return usageError{err}
@@ -61,6 +67,12 @@ is set.`,
 			c, repo, err := g.pushTarget(cmd, args[1])
 			if err != nil {
 				return err
+			}
+			if opening.Parent, err = openParent(g, cmd, flags.parent); err != nil {
+				return err
+			}
+			if opening.Parent != nil {
+				defer func() { err = errors.Join(err, opening.Parent.Close()) }()
 			}
 			file, err := c.OpenFile(cmd.Context(), args[0], cmd.InOrStdin(), opening)
 			if err != nil {
@@ -86,6 +98,7 @@ type pushFlags struct {
 	annotations                []string
 	base, manifest             string
 	verbatim                   bool
+	parent                     string
 	maxSize                    byteSize
 	parts                      partsFlag
 }
@@ -110,6 +123,7 @@ func (f *pushFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.container, "container-format", "", "container format: raw, cow, qcow, qcow2, vhd, vhdx, vmdk, vdi, qed, parallels, ova; or aki, ari, ami")
 	f.parts.register(cmd)
 	flags.BoolVar(&f.verbatim, "verbatim", false, "push a file as it is, and not the disk in it")
+	flags.StringVar(&f.parent, "parent", "", "disk that the file leaves content to, `REFERENCE@DIGEST`: a qcow2 with a backing file, a differencing VHD or VHDX")
 	flags.Var(&f.maxSize, "max-size", "size of a disk at most, however little the file has of it (default 1T; given, it is the only limit to what compressed data expands to)")
 }
 

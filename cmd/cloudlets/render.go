@@ -29,6 +29,7 @@ type renderFlags struct {
 	persistent      bool
 	tmpfs           bool
 	compress        string
+	parent          string
 }
 
 func (f *renderFlags) register(cmd *cobra.Command) {
@@ -60,6 +61,9 @@ func (f *renderFlags) request(cmd *cobra.Command, g *globals, repo *client.Repos
 	req := f.ask(format)
 	req.Image = d.Digest
 	if req.Config, err = readConfig(cmd, f.config); err != nil {
+		return req, err
+	}
+	if req.Parent, err = parentBeside(g, cmd, repo, f.parent); err != nil {
 		return req, err
 	}
 	if f.bootkit != "" {
@@ -155,6 +159,10 @@ first.
 A disk or a filesystem that was pushed goes into any format that holds disks, as it
 is; --size may be more than it has.
 
+With --parent the output holds only what differs from another disk: one that was
+pushed, or the output of another render, in the same repository. Of an image that
+is a root filesystem it is what the same options give without a configuration.
+
 With -o the output is also written to a file, or to a directory where it has
 several.
 
@@ -204,6 +212,7 @@ differs. A boot kit is looked for in the same repository, or in that of --bootki
 	flags.register(cmd)
 	cmd.Flags().StringVar(&local.format, "format", "qcow2", "one of "+strings.Join(names, ", "))
 	flags.registerType(cmd)
+	cmd.Flags().StringVar(&flags.parent, "parent", "", "write only what differs from the disk of this image, `REFERENCE@DIGEST`, which the output names by its digest: as qcow2, vhd or vhdx")
 	cmd.Flags().StringVarP(&local.output, "output", "o", "", "file to write the output to, or - for the standard output; a directory for several files")
 	local.setup.registerWithoutConfig(cmd)
 	local.parts.register(cmd)

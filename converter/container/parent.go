@@ -41,7 +41,7 @@ func (f FindParent) Find(name string) (Parent, error) {
 
 // ParentError says that a file leaves content to a parent which was not given.
 type ParentError struct {
-	Name string // that the file has for it
+	Name string `json:"parent"` // that the file has for it
 }
 
 func (e *ParentError) Error() string {

@@ -14,6 +14,7 @@ type container struct {
 	container Container
 	what      string
 	missing   string // as in Finding
+	parent    bool   // as in Finding
 	// open says that the content begins at the file's start, so that its signs
 	// are those of the file.
 	open bool
@@ -23,7 +24,7 @@ type container struct {
 // finding returns what is known of a file that is a container. signs are those
 // of a file that is none.
 func (c *container) finding(signs []sign) Finding {
-	f := Finding{Container: c.container, Signs: []string{c.what}, Missing: c.missing}
+	f := Finding{Container: c.container, Signs: []string{c.what}, Missing: c.missing, Parent: c.parent}
 	if c.open {
 		f.conclude(signs, c.size)
 		return f
@@ -95,8 +96,12 @@ func findQcow(_ io.ReaderAt, head []byte, _ int64) (*container, error) {
 	default:
 		c.missing = "a reader of that version"
 	}
-	if binary.BigEndian.Uint64(head[backingAt:]) != 0 {
+	switch {
+	case binary.BigEndian.Uint64(head[backingAt:]) == 0:
+	case version == 1:
 		c.missing = "a backing file"
+	default:
+		c.parent = true
 	}
 	return c, nil
 }
@@ -221,7 +226,7 @@ func newVHD(footer []byte, data int64) *container {
 		}
 	case vhdDynamic:
 	case vhdDifferencing:
-		c.missing = "a parent"
+		c.parent = true
 	default:
 		c.missing = fmt.Sprintf("a reader of its disk type %d", t)
 	}
@@ -251,7 +256,7 @@ func findVHDX(r io.ReaderAt, head []byte, size int64) (*container, error) {
 	case !ok:
 		c.missing = "its metadata"
 	case flags&vhdxHasParent != 0:
-		c.missing = "a parent"
+		c.parent = true
 	}
 	return c, nil
 }

@@ -23,6 +23,9 @@ type Finding struct {
 	// Missing is what the file needs and does not hold, in words: "a backing
 	// file"; or what else keeps others from reading it. Empty where it is whole.
 	Missing string
+	// Parent says that the file leaves content to another one, of a format whose
+	// readers can be given that.
+	Parent bool
 	// Contradictory says that the signs exclude each other: a file made to be
 	// one thing to one reader and another to the next.
 	Contradictory bool
@@ -156,6 +159,8 @@ func (f Finding) refuse() error {
 		return fmt.Errorf("the file has %s, and is no disk before it was decompressed", f.Describe())
 	case f.Contradictory:
 		return fmt.Errorf("the file has %s, which exclude each other: what it is depends on who reads it", f.Describe())
+	case f.Parent:
+		return fmt.Errorf("the file has %s, and leaves content to a parent: make one file of both with qemu-img convert", f.Describe())
 	case f.Missing != "":
 		return fmt.Errorf("the file has %s, and needs %s: make one file of it with qemu-img convert", f.Describe(), f.Missing)
 	}
