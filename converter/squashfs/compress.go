@@ -27,9 +27,10 @@ func (c Compressor) newCompress(blockSize int) (container.Compress, error) {
 	case Gzip:
 		return deflate()
 	case Zstd:
-		// The kernel has memory for windows of a block and no larger.
+		// The kernel has memory for windows of a block and no larger. A squashfs is
+		// compressed once and read often: mksquashfs takes its level 15, too.
 		w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithWindowSize(blockSize),
-			zstd.WithEncoderLevel(zstd.SpeedBetterCompression))
+			zstd.WithEncoderLevel(zstd.SpeedBestCompression))
 		if err != nil {
 			return nil, err
 		}
