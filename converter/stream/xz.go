@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/ulikunitz/xz"
 
@@ -26,27 +27,40 @@ func CompressXz(ctx context.Context, disk *extent.Map, open extent.Opener, spool
 	if err != nil {
 		return nil, fmt.Errorf("write xz: %w", err)
 	}
-	grain, err := compressXz(nil, make([]byte, xzGrain))
-	if err != nil {
-		return nil, err
-	}
-	zero, err := keepZeros(ctx, spool, grain)
-	if err != nil {
-		return nil, err
-	}
+	// Most disks have a whole grain of zeros, but its stream is not cheap.
+	whole := sync.OnceValues(func() (zeros, error) { return xzGrainOfZeros(ctx, spool) })
 	var b extent.Builder
-	err = eachGrain(packed, disk.Size(), xzGrain, func(n int64) error {
-		for ; n > xzGrain; n -= xzGrain {
-			b.Source(zero.blob, 0, zero.size)
-		}
-		rest, err := compressXz(nil, make([]byte, n))
-		b.Inline(rest)
-		return err
-	}, func(g container.PackedGrain) { b.Source(packed.Blob, g.Offset, g.Length) })
+	err = eachGrain(packed, disk.Size(), xzGrain, func(n int64) error { return appendXzZeros(&b, n, whole) }, func(g container.PackedGrain) { b.Source(packed.Blob, g.Offset, g.Length) })
 	if err != nil {
 		return nil, fmt.Errorf("write xz: %w", err)
 	}
 	return b.Build()
+}
+
+// appendXzZeros appends streams of n zeros; none are a stream too. whole returns
+// that of a grain.
+func appendXzZeros(b *extent.Builder, n int64, whole func() (zeros, error)) error {
+	for n >= xzGrain {
+		grain, err := whole()
+		if err != nil {
+			return err
+		}
+		b.Source(grain.blob, 0, grain.size)
+		if n -= xzGrain; n == 0 {
+			return nil
+		}
+	}
+	rest, err := compressXz(nil, make([]byte, n))
+	b.Inline(rest)
+	return err
+}
+
+func xzGrainOfZeros(ctx context.Context, spool container.Spool) (zeros, error) {
+	grain, err := compressXz(nil, make([]byte, xzGrain))
+	if err != nil {
+		return zeros{}, err
+	}
+	return keepZeros(ctx, spool, grain)
 }
 
 func xzCompressor() (container.Compress, error) { return compressXz, nil }
