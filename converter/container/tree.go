@@ -24,6 +24,9 @@ func (m *Memory) Spend(n int64) error {
 	return nil
 }
 
+// SpendName counts a name in a directory that is about to be linked.
+func (m *Memory) SpendName(name string) error { return m.Spend(linkMemory + int64(len(name))) }
+
 // Append appends an extent to the content of a file, joined to the last one if it
 // goes on there.
 func (m *Memory) Append(n *image.Inode, e extent.Extent) error {
@@ -160,7 +163,7 @@ func (g *grower) checkEntry(b *branch, name string, id uint64) error {
 	case b.depth == maxDepth:
 		return fmt.Errorf("%w: more than %d directories deep", ErrUnsupported, maxDepth)
 	}
-	return g.memory.Spend(linkMemory + int64(len(name)))
+	return g.memory.SpendName(name)
 }
 
 // SortXattrs sorts the attributes of a file by name. A name that stands twice is

@@ -23,9 +23,10 @@ import (
 // own, with [container.ErrUnsupported]. The message names the file and the inode.
 //
 // Blocks of 1 to 64 KiB are read. Memory is bounded by what the filesystem really
-// holds: some hundred bytes an inode, an entry of a directory and an extent.
+// holds, some hundred bytes an inode, an entry of a directory and an extent, and by
+// [container.MaxTree].
 func Open(r io.ReaderAt, size int64, source extent.Digest) (*image.Tree, error) {
-	tree, err := open(&reader{file: container.File{Reader: r, Size: size}, source: source})
+	tree, err := open(newReader(r, size, source))
 	if err != nil {
 		return nil, fmt.Errorf("open ext4 filesystem of %d bytes: %w", size, err)
 	}
@@ -119,6 +120,9 @@ func (w *treeReader) entry(dir *image.Inode, e foreignEntry, path string, depth 
 
 // file reads an inode and, of a directory, all but its entries.
 func (w *treeReader) file(ino uint32) (*image.Inode, *foreignInode, error) {
+	if err := w.memory.Spend(container.InodeMemory); err != nil {
+		return nil, nil, err
+	}
 	n, err := w.inode(ino)
 	if err != nil {
 		return nil, nil, fmt.Errorf("inode %d: %w", ino, err)

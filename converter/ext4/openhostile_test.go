@@ -56,7 +56,7 @@ func newVictim(t *testing.T, o Options) *victim {
 
 func victimOf(t *testing.T, b []byte) *victim {
 	t.Helper()
-	v := &victim{T: t, b: b, reader: &reader{file: container.File{Reader: bytes.NewReader(b), Size: int64(len(b))}}}
+	v := &victim{T: t, b: b, reader: newReader(bytes.NewReader(b), int64(len(b)), diskDigest)}
 	must(t, v.readSuperblock())
 	return v
 }
@@ -86,7 +86,7 @@ func (v *victim) find(path string) (ino uint32, at int) {
 
 // fresh returns a reader that has claimed nothing.
 func (v *victim) fresh() *reader {
-	r := &reader{file: v.file}
+	r := newReader(v.file.Reader, v.file.Size, diskDigest)
 	must(v.T, r.readSuperblock())
 	return r
 }
@@ -342,6 +342,30 @@ func TestOpenRefusesUnsoundJournals(t *testing.T) {
 				t.Errorf("got %v, want an error with %q", err, test.message)
 			}
 		})
+	}
+}
+
+// A few bytes of a filesystem say that there is a file, or one more piece of it.
+func TestOpenBoundsTheMemoryOfTheTree(t *testing.T) {
+	b, err := os.ReadFile(mke2fsDir(t, t.TempDir()))
+	must(t, err)
+	for limit := int64(0); ; limit += container.ExtentMemory {
+		r := newReader(bytes.NewReader(b), int64(len(b)), diskDigest)
+		r.memory.Limit = limit
+		tree, err := open(r)
+		if err == nil {
+			files := int64(0)
+			for range tree.Walk() {
+				files++
+			}
+			if limit < files*container.InodeMemory {
+				t.Errorf("a tree of %d files in %d bytes", files, limit)
+			}
+			return
+		}
+		if !errors.Is(err, container.ErrUnsupported) {
+			t.Fatalf("%d bytes of memory: %v", limit, err)
+		}
 	}
 }
 

@@ -54,7 +54,16 @@ func (r *reader) directoryBlock(entries []foreignEntry, n *foreignInode, index, 
 	if err := r.sums.checkDirectory(b, n, index == 0); err != nil {
 		return nil, err
 	}
-	return appendEntries(entries, b)
+	before := len(entries)
+	if entries, err = appendEntries(entries, b); err != nil {
+		return nil, err
+	}
+	for _, e := range entries[before:] {
+		if err := r.memory.SpendName(e.name); err != nil {
+			return nil, err
+		}
+	}
+	return entries, nil
 }
 
 // inlineDirectory returns the names in a directory that is kept in its inode: of

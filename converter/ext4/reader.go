@@ -3,6 +3,7 @@ package ext4
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/cloudlets/cloudlets/converter/container"
@@ -19,8 +20,13 @@ type reader struct {
 	shared   map[uint64]*sharedXattrs
 	replayed map[uint64]replayedBlock
 	cache    [cachedBlocks]cachedBlock
+	memory   container.Memory  // of the tree
 	claimed  map[uint64]uint32 // blocks of metadata and the inodes they belong to
 	used     []blockRange      // blocks of content
+}
+
+func newReader(r io.ReaderAt, size int64, source extent.Digest) *reader {
+	return &reader{file: container.File{Reader: r, Size: size}, source: source, memory: container.Memory{Limit: container.MaxTree}}
 }
 
 // cachedBlocks is how many blocks of metadata are kept, by the low bits of their
@@ -93,7 +99,7 @@ func (r *reader) use(number, count uint64, ino uint32) error {
 		return err
 	}
 	r.used = append(r.used, blockRange{number, number + count, ino})
-	return nil
+	return r.memory.Spend(container.ExtentMemory) // for what the blocks hold, too
 }
 
 // checkOverlaps refuses blocks that belong to two files, or to one twice, unless

@@ -33,13 +33,10 @@ func (r *reader) xattrs(n *foreignInode) (xattrs []image.Xattr, inline []byte, e
 		}
 		xattrs = slices.Concat(xattrs, more)
 	}
-	slices.SortFunc(xattrs, func(a, b image.Xattr) int { return strings.Compare(a.Name, b.Name) })
-	for i := 1; i < len(xattrs); i++ {
-		if xattrs[i].Name == xattrs[i-1].Name {
-			return nil, nil, fmt.Errorf("%w: %q comes twice", container.ErrFormat, xattrs[i].Name)
-		}
+	if err := container.SortXattrs(xattrs); err != nil {
+		return nil, nil, err
 	}
-	return xattrs, inline, nil
+	return xattrs, inline, r.memory.Spend(container.XattrMemory * int64(len(xattrs)))
 }
 
 // xattrBlock returns the attributes of a block, which several inodes may share.

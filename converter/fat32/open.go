@@ -22,10 +22,9 @@ import (
 // A cluster that is used twice, be it by a chain that leads into itself, a chain
 // that is too short for its file and all else that is unsound is refused with
 // [container.ErrFormat]. The message names the file. Memory is bounded by what the
-// filesystem really holds, and one bit a cluster.
+// filesystem really holds, one bit a cluster, and [container.MaxTree].
 func Open(r io.ReaderAt, size int64, source extent.Digest) (*image.Tree, error) {
-	v := &volume{file: container.File{Reader: r, Size: size}, source: source}
-	tree, err := v.open()
+	tree, err := newVolume(r, size, source).open()
 	if err != nil {
 		return nil, fmt.Errorf("open FAT filesystem of %d bytes: %w", size, err)
 	}
@@ -36,6 +35,7 @@ func Open(r io.ReaderAt, size int64, source extent.Digest) (*image.Tree, error) 
 type volume struct {
 	file   container.File
 	source extent.Digest
+	memory container.Memory
 
 	width       int   // bits of an entry of the FAT
 	fat         int64 // where the FAT that is in use begins
@@ -49,6 +49,10 @@ type volume struct {
 	used  []uint64 // a bit for each cluster
 	page  []byte   // of the FAT
 	pages int64    // where it begins
+}
+
+func newVolume(r io.ReaderAt, size int64, source extent.Digest) *volume {
+	return &volume{file: container.File{Reader: r, Size: size}, source: source, memory: container.Memory{Limit: container.MaxTree}}
 }
 
 // Bounds of what is read.

@@ -280,6 +280,25 @@ func TestOpenRefusesWhatIsCutShort(t *testing.T) {
 	}
 }
 
+// A few bytes of a filesystem say that there is a file, or one more piece of it.
+func TestOpenBoundsTheMemoryOfTheTree(t *testing.T) {
+	b := newVictim(t).b
+	for limit := int64(0); ; limit += container.ExtentMemory {
+		v := newVolume(bytes.NewReader(b), int64(len(b)), diskDigest)
+		v.memory.Limit = limit
+		tree, err := v.open()
+		if err == nil {
+			if files := int64(len(tree.Root.Names())); limit < files*container.InodeMemory {
+				t.Errorf("a tree of %d files and more in %d bytes", files, limit)
+			}
+			return
+		}
+		if !errors.Is(err, container.ErrUnsupported) {
+			t.Fatalf("%d bytes of memory: %v", limit, err)
+		}
+	}
+}
+
 // FuzzOpen changes bytes of a filesystem's boot sector, FAT and directories. What
 // is opened has content within the filesystem, no byte of it in two files.
 func FuzzOpen(f *testing.F) {

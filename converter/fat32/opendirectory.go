@@ -3,6 +3,7 @@ package fat32
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -79,6 +80,9 @@ func (v *volume) fill(dir *image.Inode, entries []foreignFile, path string, dept
 		if dir.Lookup(e.name) != nil {
 			return fmt.Errorf("%s: %w: the name stands twice in its directory", path, container.ErrFormat)
 		}
+		if err := errors.Join(v.memory.SpendName(e.name), v.memory.Spend(container.InodeMemory)); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
 		file := &image.Inode{Mode: image.TypeRegular | e.mode(), ModTime: e.modTime}
 		dir.Link(e.name, file)
 		if e.attributes&attrDirectory == 0 {
@@ -127,6 +131,9 @@ func (v *volume) content(e foreignFile) ([]extent.Extent, error) {
 		if last := len(content) - 1; last >= 0 && content[last].Offset+content[last].Length == at {
 			content[last].Length += n
 			continue
+		}
+		if err := v.memory.Spend(container.ExtentMemory); err != nil {
+			return nil, err
 		}
 		content = append(content, extent.Extent{Kind: extent.Source, Length: n, Digest: v.source, Offset: at})
 	}
