@@ -63,6 +63,11 @@ func (t TLS) config() (*tls.Config, error) {
 	return c, nil
 }
 
+// idleConnections is how many connections to a registry are kept for the next
+// request: as many as are used at a time while a disk is read, for a new one takes
+// several round trips.
+const idleConnections = 16
+
 // newHTTPClient returns a client that tries again what may work then.
 func newHTTPClient(t TLS) (*http.Client, error) {
 	config, err := t.config()
@@ -71,6 +76,7 @@ func newHTTPClient(t TLS) (*http.Client, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = config
+	transport.MaxIdleConnsPerHost = idleConnections
 	return &http.Client{Transport: retry.NewTransport(transport)}, nil
 }
 

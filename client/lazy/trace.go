@@ -126,13 +126,14 @@ func (r *recorder) read(l *Layer, e extent.Extent) {
 	for i := first; i < end; i++ {
 		if seen.add(i) {
 			f := l.index.At(i)
-			r.trace.add(e.Digest, f.ContentOffset, f.ContentSize)
+			r.trace.Add(e.Digest, f.ContentOffset, f.ContentSize)
 		}
 	}
 }
 
-// add appends a range, or lets the last one go on.
-func (t *Trace) add(d extent.Digest, off, n int64) {
+// Add appends a range of the content of a layer, or lets the last range go on. d
+// is the digest of the content.
+func (t *Trace) Add(d extent.Digest, off, n int64) {
 	layer := slices.Index(t.Layers, d)
 	if layer < 0 {
 		layer = len(t.Layers)

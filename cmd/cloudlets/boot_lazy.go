@@ -34,6 +34,7 @@ var (
 
 func (l *lazyBoot) register(cmd *cobra.Command) {
 	l.lazyFlags.register(cmd)
+	l.boots = true
 	l.setup.registerWithoutConfig(cmd)
 	cmd.Flags().BoolVar(&l.on, "lazy", false, "fetch only what the node reads, when it reads it")
 	cmd.Flags().StringVar(&l.overlay, "overlay", "", "file to keep in what a node writes that is booted with --lazy")

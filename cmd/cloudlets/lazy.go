@@ -22,6 +22,7 @@ type lazyFlags struct {
 	fill      bool
 	record    string
 	trace     string
+	boots     bool // the disk is read by a node that boots
 }
 
 const (
@@ -29,6 +30,7 @@ const (
 	defaultReadahead = 1 << 20
 
 	traceFound = "auto" // the latest that was pushed for the image
+	traceGuess = "guess"
 	traceNone  = "none"
 )
 
@@ -40,14 +42,15 @@ func (f *lazyFlags) register(cmd *cobra.Command) {
 	flags.Var(&f.readahead, "readahead", "content to fetch ahead of a sequential read, at most; 0 for none")
 	flags.BoolVar(&f.fill, "fill", false, "fetch the whole disk, in the order of its plan, while no read waits")
 	flags.StringVar(&f.record, "record", "", "file to write to which content was read, in which order: see cloudlets trace")
-	flags.StringVar(&f.trace, "trace", traceFound, "trace whose content is fetched first: a file; auto for the latest that was pushed for the image; or none")
+	flags.StringVar(&f.trace, "trace", traceFound, "trace whose content is fetched first: a file; auto for the latest that was pushed for the image; guess for what systems read when they boot, by the names of files; or none")
 }
 
 // lazyDisk is a disk that is fetched while it is read, and the image it is of.
 type lazyDisk struct {
 	*lazy.Disk
-	image *client.Image
-	flags *lazyFlags
+	image    *client.Image
+	rendered client.Rendered
+	flags    *lazyFlags
 }
 
 // withDisk renders what a command was given for an image, and uses the disk.
@@ -83,7 +86,7 @@ func (f *lazyFlags) withDisk(g *globals, cmd *cobra.Command, name string, flags 
 	}
 	tellUnused(cmd, rendered.Unused)
 	tellCommandLine(cmd, rendered.Report.CommandLine)
-	disk := lazyDisk{rendered.Lazily(cmd.Context(), cache, int64(f.readahead)), i, f}
+	disk := lazyDisk{rendered.Lazily(cmd.Context(), cache, int64(f.readahead)), i, rendered, f}
 	if err := disk.begin(g, cmd, name); err != nil {
 		return err
 	}
@@ -92,7 +95,7 @@ func (f *lazyFlags) withDisk(g *globals, cmd *cobra.Command, name string, flags 
 
 // begin begins to record, and to fetch what is fetched ahead.
 func (d lazyDisk) begin(g *globals, cmd *cobra.Command, name string) error {
-	t, err := d.flags.findTrace(g, cmd, name, d.image)
+	t, err := d.findTrace(g, cmd, name)
 	if err != nil {
 		return err
 	}
@@ -129,24 +132,38 @@ func openNear(g *globals, cmd *cobra.Command, name string, cache *lazy.Cache) (*
 	return openImageAs(g, cmd, name, client.OpenOptions{Near: cache})
 }
 
-// findTrace returns the trace of an earlier boot, or nil. That none can be found
-// is no reason not to boot.
-func (f *lazyFlags) findTrace(g *globals, cmd *cobra.Command, name string, i *client.Image) (*lazy.Trace, error) {
-	switch {
-	case f.trace == traceNone, f.trace == traceFound && i.Manifest == nil:
+// findTrace returns the trace whose content is fetched first, or nil.
+func (d lazyDisk) findTrace(g *globals, cmd *cobra.Command, name string) (*lazy.Trace, error) {
+	switch d.flags.trace {
+	case traceNone:
 		return nil, nil
-	case f.trace == traceFound:
-		repo, err := g.repository(cmd, name)
-		if err != nil {
-			return nil, err
+	case traceGuess:
+		return d.rendered.GuessTrace(), nil
+	case traceFound:
+		t, err := d.pushedTrace(g, cmd, name)
+		if t == nil && d.flags.boots {
+			t = d.rendered.GuessTrace()
 		}
-		t, err := repo.Trace(cmd.Context(), i.Descriptor)
-		if err != nil {
-			fmt.Fprintln(cmd.ErrOrStderr(), "warning: no trace is replayed:", err)
-		}
-		return t, nil
+		return t, err
 	}
-	return readTrace(f.trace)
+	return readTrace(d.flags.trace)
+}
+
+// pushedTrace returns the trace of an earlier boot that was pushed for the image,
+// or nil. That none can be found is no reason not to boot.
+func (d lazyDisk) pushedTrace(g *globals, cmd *cobra.Command, name string) (*lazy.Trace, error) {
+	if d.image.Manifest == nil {
+		return nil, nil
+	}
+	repo, err := g.repository(cmd, name)
+	if err != nil {
+		return nil, err
+	}
+	t, err := repo.Trace(cmd.Context(), d.image.Descriptor)
+	if err != nil {
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning: no pushed trace is replayed:", err)
+	}
+	return t, nil
 }
 
 // readTrace reads a trace from a file.
