@@ -52,9 +52,9 @@ func (i *Image) checkContent(t kind.Type) error {
 	return nil
 }
 
-// openContent opens an artifact that holds an image which is no rootfs. Its blob
-// is fetched whole: all of it will be read.
-func (r *Repository) openContent(ctx context.Context, m *Manifest) (_ *Image, err error) {
+// openContent opens an artifact that holds an image which is no rootfs: frames in
+// pieces where that is wanted and possible, else what was fetched whole.
+func (r *Repository) openContent(ctx context.Context, m *Manifest, o OpenOptions) (_ *Image, err error) {
 	k, _ := m.Kind()
 	i := &Image{Name: r.Reference.String(), Descriptor: m.Descriptor, Manifest: m}
 	if err := i.checkContent(k.Type); err != nil {
@@ -66,6 +66,17 @@ func (r *Repository) openContent(ctx context.Context, m *Manifest) (_ *Image, er
 		}
 	}()
 	layer := m.Layers[0]
+	i.Content = &converter.Content{Type: string(k.Type)}
+	d, size, framed := api.FramedContent(layer.MediaType, layer.Annotations)
+	if framed {
+		pieces, index, err := r.openPieces(ctx, layer, o)
+		if err != nil {
+			return nil, err
+		}
+		if pieces != nil {
+			return i, i.usePieces(pieces, index, d, size)
+		}
+	}
 	spool, err := newSpool()
 	if err != nil {
 		return nil, err
@@ -74,11 +85,21 @@ func (r *Repository) openContent(ctx context.Context, m *Manifest) (_ *Image, er
 	if err := r.PullBlob(ctx, layer, spool); err != nil {
 		return nil, err
 	}
-	i.Content = &converter.Content{Type: string(k.Type)}
-	if d, _, ok := api.FramedContent(layer.MediaType, layer.Annotations); ok {
+	if framed {
 		return i, i.useFrames(ctx, layer, d, spool)
 	}
 	return i, i.useFile(ctx, k, layer, sizedFile{spool, layer.Size})
+}
+
+// usePieces takes the content from frames that are fetched when they are read. Each
+// is verified then; the digest of the whole is only a name.
+func (i *Image) usePieces(pieces layerContent, index *frame.Index, content digest.Digest, size int64) (err error) {
+	if pieces.Size() != size {
+		return fmt.Errorf("its frames hold %d bytes, its descriptor says %d", pieces.Size(), size)
+	}
+	i.layers = map[extent.Digest]layerContent{extent.Digest(content): pieces}
+	i.Content.Map, err = index.Map(extent.Digest(content))
+	return err
 }
 
 // useFrames takes the content from a blob of frames, and verifies that it has the

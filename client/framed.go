@@ -3,13 +3,13 @@ package client
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -20,15 +20,19 @@ import (
 	"github.com/cloudlets/cloudlets/extent"
 )
 
-// framedLayer is a layer of frames in a registry, of which only the frames that
-// are read are fetched. Its index is what the layer's descriptor vouches for, and
-// each frame is verified against it.
+// framedLayer is a blob of frames in a registry, a layer or a disk, of which only
+// the frames that are read are fetched. Its index is what the blob's descriptor
+// vouches for, and each frame is verified against it.
 type framedLayer struct {
 	*frame.Reader
 	ctx        context.Context
 	repo       *Repository
 	descriptor ocispec.Descriptor
+	position   frame.Position // of the index
 	index      *frame.Index
+
+	plain  atomic.Bool // the registry knows blobs only, and ranges of them
+	single atomic.Bool // and one range at a time
 
 	mu      sync.Mutex
 	fetched map[int64][]byte // stored frames by offset, until they are read
@@ -37,28 +41,29 @@ type framedLayer struct {
 // decodedBudget is how many bytes of decoded frames are kept.
 const decodedBudget = 64 << 20
 
-// openFramed opens a layer of frames with its headers, which it fetches in one
-// request. It returns nil where the layer is not made of frames or the registry
-// does not serve them in pieces.
+// openFramed opens a blob of frames: a layer with its headers. It returns nil
+// where the blob is not made of frames or the registry does not serve it in
+// pieces.
 func (r *Repository) openFramed(ctx context.Context, d ocispec.Descriptor) (*framedLayer, error) {
 	offset, size, sum, ok := api.FrameIndexPosition(d.Annotations)
 	if !ok {
 		return nil, nil
 	}
-	pos := frame.Position{Offset: offset, Size: size, Digest: sum}
-	body, indexSize, err := r.fetchHeaders(ctx, d)
-	// A public registry may refuse what it does not know. Whether the layer may be
-	// read, is seen when it is.
-	if hasStatus(err, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnauthorized, http.StatusForbidden) {
+	l := &framedLayer{
+		ctx: ctx, repo: r, descriptor: d, fetched: make(map[int64][]byte),
+		position: frame.Position{Offset: offset, Size: size, Digest: sum},
+	}
+	open := l.openHeaders
+	if _, _, ok := api.FramedContent(d.MediaType, d.Annotations); ok {
+		open = l.openIndex
+	}
+	err := open()
+	if errors.Is(err, errWhole) {
+		r.client.send.warn(fmt.Sprintf("%s does not serve parts of blobs: what is read of them is fetched whole", r.Reference.Registry))
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("fetch the headers of layer %s: %w", d.Digest, err)
-	}
-	defer body.Close()
-	l := &framedLayer{ctx: ctx, repo: r, descriptor: d, fetched: make(map[int64][]byte)}
-	if err := l.readHeaders(body, indexSize, pos); err != nil {
-		return nil, fmt.Errorf("fetch the headers of layer %s: %w", d.Digest, err)
+		return nil, fmt.Errorf("fetch the index of layer %s: %w", d.Digest, err)
 	}
 	decoder, err := frame.NewDecoder(decodedBudget)
 	if err != nil {
@@ -70,14 +75,13 @@ func (r *Repository) openFramed(ctx context.Context, d ocispec.Descriptor) (*fra
 
 // near returns the layer with its content kept in a cache.
 func (l *framedLayer) near(c *lazy.Cache) (*lazy.Layer, error) {
-	_, _, sum, _ := api.FrameIndexPosition(l.descriptor.Annotations)
-	n, err := c.Layer(extent.Digest(sum), l.index, l)
+	n, err := c.Layer(extent.Digest(l.position.Digest), l.index, l)
 	if err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	size := int64(len(l.index.Encode()))
+	size := l.position.Size
 	for i := range l.index.Len() {
 		stored, ok := l.fetched[l.index.At(i).Offset]
 		if !ok {
@@ -93,27 +97,179 @@ func (l *framedLayer) near(c *lazy.Cache) (*lazy.Layer, error) {
 	return n, nil
 }
 
-// Frames sends frames of the layer: it is a [lazy.Source].
-func (l *framedLayer) Frames(ctx context.Context, wanted frame.Set, each func(i int, stored []byte) error) error {
-	body, err := l.repo.postWanted(ctx, l.descriptor, wanted)
+// openHeaders fetches the index, and the frames with tar headers in them: in one
+// request from a registry of ours.
+func (l *framedLayer) openHeaders() error {
+	body, indexSize, err := l.repo.fetchHeaders(l.ctx, l.descriptor)
+	if refused(err) {
+		return l.openPlainly()
+	}
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	stored := make([]byte, frame.MaxContent+1024) // more than any frame takes
-	for i := range l.index.Len() {
-		if !wanted.Has(i) {
-			continue
+	if indexSize != l.position.Size {
+		return fmt.Errorf("an index of %d bytes, the layer's descriptor says %d", indexSize, l.position.Size)
+	}
+	if err := l.readIndex(body); err != nil {
+		return err
+	}
+	follow, err := readExactly(body, int64(len(l.index.NewSet())))
+	if err != nil {
+		return err
+	}
+	return l.readFrames(body, follow, l.keep)
+}
+
+// refused reports whether a registry knows nothing of frames. A public one may
+// refuse what it does not know: whether the blob may be read, is seen when it is.
+func refused(err error) bool {
+	return hasStatus(err, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnauthorized, http.StatusForbidden)
+}
+
+// openIndex fetches the index.
+func (l *framedLayer) openIndex() error {
+	p := l.position
+	if p.Offset < 0 || p.Size <= 0 || p.Offset > l.descriptor.Size-p.Size {
+		return fmt.Errorf("an index of %d bytes at %d, the blob has %d: %w", p.Size, p.Offset, l.descriptor.Size, frame.ErrFormat)
+	}
+	return l.repo.fetchRanges(l.ctx, l.descriptor, []byteRange{{p.Offset, p.Offset + p.Size}}, func(part byteRange, body io.Reader) error {
+		if part.first != p.Offset {
+			return fmt.Errorf("a part of the blob at %d, expected its index at %d", part.first, p.Offset)
 		}
-		p := stored[:l.index.At(i).Size]
-		if _, err := io.ReadFull(body, p); err != nil {
-			return fmt.Errorf("frame %d: %w", i, err)
+		return l.readIndex(body)
+	})
+}
+
+// readIndex reads the index, and verifies that it is the one which the blob's
+// descriptor names, and describes what stands before it.
+func (l *framedLayer) readIndex(body io.Reader) error {
+	encoded, err := readExactly(body, l.position.Size)
+	if err != nil {
+		return err
+	}
+	if got := digest.FromBytes(encoded); got != l.position.Digest {
+		return fmt.Errorf("an index with the digest %s, the layer's descriptor says %s", got, l.position.Digest)
+	}
+	if l.index, err = frame.Decode(encoded); err != nil {
+		return err
+	}
+	if stored := l.index.StoredSize(); stored >= l.position.Offset {
+		return fmt.Errorf("an index of %d bytes of frames, it stands at %d: %w", stored, l.position.Offset, frame.ErrFormat)
+	}
+	return nil
+}
+
+// readExactly reads n bytes, as they come.
+func readExactly(r io.Reader, n int64) ([]byte, error) {
+	var b bytes.Buffer
+	_, err := io.CopyN(&b, r, n)
+	return b.Bytes(), err
+}
+
+// keep keeps a frame until it is read, and verified then.
+func (l *framedLayer) keep(i int, stored []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fetched[l.index.At(i).Offset] = bytes.Clone(stored)
+	return nil
+}
+
+// storedFrames is what the frame reader reads from, one frame at a time: frames
+// that were fetched ahead from memory, others from the registry.
+type storedFrames struct{ *framedLayer }
+
+func (l storedFrames) ReadAt(p []byte, off int64) (int, error) {
+	l.mu.Lock()
+	stored, ok := l.fetched[off]
+	delete(l.fetched, off)
+	l.mu.Unlock()
+	if ok {
+		return copy(p, stored), nil
+	}
+	return l.repo.readBlobAt(l.ctx, l.descriptor, p, off)
+}
+
+// prefetch fetches the frames of some extents of the layer's content.
+func (l *framedLayer) prefetch(ctx context.Context, extents []extent.Extent) error {
+	missing := l.missing(extents)
+	if missing == nil {
+		return nil
+	}
+	return l.Frames(ctx, missing, l.keep)
+}
+
+// missing returns the frames that hold some of the extents and are not here, or
+// nil if there are none.
+func (l *framedLayer) missing(extents []extent.Extent) frame.Set {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var missing frame.Set
+	for _, x := range extents {
+		first, end := l.index.Overlap(x.Offset, x.Length)
+		for i := first; i < end; i++ {
+			if _, held := l.fetched[l.index.At(i).Offset]; held {
+				continue
+			}
+			if missing == nil {
+				missing = l.index.NewSet()
+			}
+			missing.Add(i)
 		}
-		if err := each(i, p); err != nil {
+	}
+	return missing
+}
+
+// Frames sends frames of the layer: it is a [lazy.Source]. Frames that stand
+// together are a range of the blob, which every registry serves. Others are asked
+// for by their numbers, in one request, where the registry is one of ours.
+func (l *framedLayer) Frames(ctx context.Context, wanted frame.Set, each func(i int, stored []byte) error) error {
+	if l.plain.Load() || len(l.runs(wanted, narrowGap)) <= 1 {
+		return l.rangedFrames(ctx, wanted, each)
+	}
+	body, err := l.repo.postWanted(ctx, l.descriptor, wanted)
+	if refused(err) {
+		l.plain.Store(true)
+		return l.rangedFrames(ctx, wanted, each)
+	}
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if err := l.readFrames(body, wanted, each); err != nil {
+		return err
+	}
+	return drain(body) // so that the connection is used again
+}
+
+// readFrames passes the frames of a set, which a body holds in order, to each.
+func (l *framedLayer) readFrames(body io.Reader, wanted frame.Set, each func(i int, stored []byte) error) error {
+	var buffer []byte
+	for i := range wanted.All() {
+		if i >= l.index.Len() {
+			return fmt.Errorf("frame %d: there are %d: %w", i, l.index.Len(), frame.ErrFormat)
+		}
+		var err error
+		if buffer, err = l.readFrame(body, i, buffer); err != nil {
+			return err
+		}
+		if err := each(i, buffer); err != nil {
 			return err
 		}
 	}
-	return drain(body) // so that the connection is used again
+	return nil
+}
+
+// readFrame reads a frame as it is stored, into a buffer if it has room.
+func (l *framedLayer) readFrame(body io.Reader, i int, buffer []byte) ([]byte, error) {
+	n := int(l.index.At(i).Size)
+	if cap(buffer) < n {
+		buffer = make([]byte, n)
+	}
+	if _, err := io.ReadFull(body, buffer[:n]); err != nil {
+		return nil, fmt.Errorf("frame %d: %w", i, err)
+	}
+	return buffer[:n], nil
 }
 
 // fetchHeaders asks for the index of a layer and the frames with headers.
@@ -138,86 +294,6 @@ func (r *Repository) fetchHeaders(ctx context.Context, d ocispec.Descriptor) (bo
 	return resp.Body, indexSize, nil
 }
 
-// readHeaders reads the index and the frames that follow it.
-func (l *framedLayer) readHeaders(body io.Reader, indexSize int64, pos frame.Position) error {
-	if indexSize != pos.Size {
-		return fmt.Errorf("an index of %d bytes, the layer's descriptor says %d", indexSize, pos.Size)
-	}
-	encoded, err := readExactly(body, pos.Size)
-	if err != nil {
-		return err
-	}
-	if got := digest.FromBytes(encoded); got != pos.Digest {
-		return fmt.Errorf("an index with the digest %s, the layer's descriptor says %s", got, pos.Digest)
-	}
-	if l.index, err = frame.Decode(encoded); err != nil {
-		return err
-	}
-	follow, err := readExactly(body, int64(len(l.index.NewSet())))
-	if err != nil {
-		return err
-	}
-	return l.readFrames(body, follow)
-}
-
-// readExactly reads n bytes, as they come.
-func readExactly(r io.Reader, n int64) ([]byte, error) {
-	var b bytes.Buffer
-	_, err := io.CopyN(&b, r, n)
-	return b.Bytes(), err
-}
-
-// readFrames takes the frames of a set from a body.
-func (l *framedLayer) readFrames(body io.Reader, follow frame.Set) error {
-	for i := range l.index.Len() {
-		if !follow.Has(i) {
-			continue
-		}
-		f := l.index.At(i)
-		stored, err := readExactly(body, f.Size)
-		if err != nil {
-			return fmt.Errorf("frame %d: %w", i, err)
-		}
-		if sha256.Sum256(stored) != f.Digest {
-			return fmt.Errorf("frame %d: %w", i, frame.ErrCorrupt)
-		}
-		l.mu.Lock()
-		l.fetched[f.Offset] = stored
-		l.mu.Unlock()
-	}
-	return nil
-}
-
-// storedFrames is what the frame reader reads from, one frame at a time: frames
-// that were fetched ahead from memory, others from the registry.
-type storedFrames struct{ *framedLayer }
-
-func (l storedFrames) ReadAt(p []byte, off int64) (int, error) {
-	l.mu.Lock()
-	stored, ok := l.fetched[off]
-	delete(l.fetched, off)
-	l.mu.Unlock()
-	if ok {
-		return copy(p, stored), nil
-	}
-	return l.repo.readBlobAt(l.ctx, l.descriptor, p, off)
-}
-
-// prefetch fetches the frames of some extents of the layer's content, in one
-// request.
-func (l *framedLayer) prefetch(ctx context.Context, extents []extent.Extent) error {
-	missing := l.missing(extents)
-	if missing == nil {
-		return nil
-	}
-	body, err := l.repo.postWanted(ctx, l.descriptor, missing)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	return l.readFrames(body, missing)
-}
-
 // postWanted asks for some frames of a layer.
 func (r *Repository) postWanted(ctx context.Context, d ocispec.Descriptor, wanted frame.Set) (io.ReadCloser, error) {
 	at := r.extension(api.ComponentLayers, d.Digest.String(), "frames")
@@ -235,44 +311,4 @@ func (r *Repository) postWanted(ctx context.Context, d ocispec.Descriptor, wante
 		return nil, answerError(resp)
 	}
 	return resp.Body, nil
-}
-
-// missing returns the frames that hold some of the extents and are not here, or
-// nil if there are none.
-func (l *framedLayer) missing(extents []extent.Extent) frame.Set {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var missing frame.Set
-	for _, x := range extents {
-		first, end := l.index.Overlap(x.Offset, x.Length)
-		for i := first; i < end; i++ {
-			if _, held := l.fetched[l.index.At(i).Offset]; held {
-				continue
-			}
-			if missing == nil {
-				missing = l.index.NewSet()
-			}
-			missing.Add(i)
-		}
-	}
-	return missing
-}
-
-// readBlobAt reads a part of a blob. What is read is not verified.
-func (r *Repository) readBlobAt(ctx context.Context, d ocispec.Descriptor, p []byte, off int64) (int, error) {
-	at := r.url("/v2/" + r.Reference.Repository + "/blobs/" + d.Digest.String())
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, http.NoBody)
-	if err != nil {
-		return 0, err
-	}
-	req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", off, off+int64(len(p))-1))
-	resp, err := r.do(req, pull)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusPartialContent {
-		return 0, answerError(resp)
-	}
-	return io.ReadFull(resp.Body, p)
 }

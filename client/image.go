@@ -41,7 +41,7 @@ type Image struct {
 	// opens; nil of one that is.
 	Content *converter.Content
 
-	blobs   container.Blobs // of Content
+	blobs   container.Blobs // of Content that was fetched whole
 	layers  map[extent.Digest]layerContent
 	closers []io.Closer
 }
@@ -54,16 +54,15 @@ type layerContent interface {
 
 var _ extent.Opener = (*Image)(nil)
 
-// OpenBlob opens the content of a layer that the tree refers to.
+// OpenBlob opens the content of a layer, or of a disk, that the image refers to.
 func (i *Image) OpenBlob(ctx context.Context, d extent.Digest) (extent.Blob, error) {
+	if l, ok := i.layers[d]; ok {
+		return openLayer{l}, nil
+	}
 	if i.Content != nil {
 		return i.blobs.OpenBlob(ctx, d)
 	}
-	l, ok := i.layers[d]
-	if !ok {
-		return nil, fmt.Errorf("%s has no layer %s: %w", i.Name, d, fs.ErrNotExist)
-	}
-	return openLayer{l}, nil
+	return nil, fmt.Errorf("%s has no layer %s: %w", i.Name, d, fs.ErrNotExist)
 }
 
 // openLayer is a layer that the image closes.

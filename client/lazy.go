@@ -18,9 +18,9 @@ import (
 	"github.com/cloudlets/cloudlets/extent"
 )
 
-// Lazily returns the first file of a render as a disk whose content is fetched when
-// it is read. The image, and the boot kit, were opened with the cache.
-func (r Rendered) Lazily(ctx context.Context, cache *lazy.Cache, window int64) *lazy.Disk {
+// Lazily returns a file of a render as a disk whose content is fetched when it is
+// read. The image, and the boot kit, were opened with the cache.
+func (r Rendered) Lazily(ctx context.Context, file int, cache *lazy.Cache, window int64) *lazy.Disk {
 	layers := make(map[extent.Digest]*lazy.Layer)
 	for _, i := range r.images {
 		for d, content := range i.layers {
@@ -29,7 +29,7 @@ func (r Rendered) Lazily(ctx context.Context, cache *lazy.Cache, window int64) *
 			}
 		}
 	}
-	return lazy.NewDisk(ctx, r.Files[0].Map, r.Open, cache, layers, window)
+	return lazy.NewDisk(ctx, r.Files[file].Map, r.Open, cache, layers, window)
 }
 
 // PushTrace pushes the trace of a boot of the image that the repository's

@@ -11,6 +11,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/blobstore/frame"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
 )
@@ -26,7 +27,7 @@ func (r *Repository) OpenImage(ctx context.Context, o OpenOptions) (*Image, erro
 		return nil, err
 	}
 	if _, ok := m.Kind(); ok && o.Content {
-		return r.openContent(ctx, m)
+		return r.openContent(ctx, m, o)
 	}
 	if !isImageConfig(m.Config.MediaType) || m.ArtifactType != "" && m.ArtifactType != api.ArtifactBootKit {
 		return nil, fmt.Errorf("%s is not an image with a root filesystem, but an artifact of the type %q", r.Reference, cmp.Or(m.ArtifactType, m.Config.MediaType))
@@ -71,16 +72,9 @@ func (r *Repository) openLayers(ctx context.Context, i *Image, o OpenOptions) er
 // openLayer opens the tar of a layer: in pieces where that is wanted and
 // possible, else from a temporary file.
 func (r *Repository) openLayer(ctx context.Context, i *Image, d ocispec.Descriptor, diffID digest.Digest, o OpenOptions) (layerContent, error) {
-	if !o.Whole {
-		l, err := r.openFramed(ctx, d)
-		switch {
-		case err != nil:
-			return nil, err
-		case l != nil && o.Near != nil:
-			return l.near(o.Near)
-		case l != nil:
-			return l, nil
-		}
+	content, _, err := r.openPieces(ctx, d, o)
+	if err != nil || content != nil {
+		return content, err
 	}
 	spool, err := newSpool()
 	if err != nil {
@@ -92,4 +86,21 @@ func (r *Repository) openLayer(ctx context.Context, i *Image, d ocispec.Descript
 	}
 	size, err := spool.Seek(0, io.SeekEnd)
 	return sizedFile{spool, size}, err
+}
+
+// openPieces opens a blob of frames of which only what is read is fetched. It
+// returns nil where that is not wanted or not possible.
+func (r *Repository) openPieces(ctx context.Context, d ocispec.Descriptor, o OpenOptions) (layerContent, *frame.Index, error) {
+	if o.Whole {
+		return nil, nil, nil
+	}
+	l, err := r.openFramed(ctx, d)
+	if l == nil || err != nil {
+		return nil, nil, err
+	}
+	if o.Near == nil {
+		return l, l.index, nil
+	}
+	near, err := l.near(o.Near)
+	return near, l.index, err
 }

@@ -23,6 +23,7 @@ type Cache struct {
 	decoder *frame.Decoder
 	held    atomic.Int64 // bytes of content that are kept
 	fetch   *scheduler
+	window  int64 // see ReadAhead
 
 	mu     sync.Mutex
 	layers []*Layer
@@ -68,6 +69,11 @@ func Open(dir string, budget int64) (*Cache, error) {
 	}
 	return c, nil
 }
+
+// ReadAhead has up to window bytes of content fetched ahead of sequential reads of
+// layers, as those who read whole images do. A [Disk] has a window of its own. It
+// is set before layers are opened.
+func (c *Cache) ReadAhead(window int64) { c.window = window }
 
 // file opens the file that content of a layer is kept in.
 func (c *Cache) file(d extent.Digest, kind string) (*os.File, error) {

@@ -8,9 +8,6 @@ import (
 )
 
 const (
-	// firstWindow is how much is fetched ahead of a read that continues another,
-	// in bytes of the disk. It doubles with every further one.
-	firstWindow = 128 << 10
 	// rest is how much of the same file goes with what is missing, in bytes.
 	rest = 384 << 10
 	// smallFile is the size of files, in bytes, that others like them go with:
@@ -20,11 +17,6 @@ const (
 	// gap is the longest run without content between two such files, in bytes: the
 	// end of a block.
 	gap = 4096
-	// sequences is how many sequential reads are followed at a time.
-	sequences = 8
-	// slack is how far behind the last read the next one of a sequence may begin,
-	// in bytes.
-	slack = 64 << 10
 )
 
 // Disk is a disk whose content is fetched when it is read. It is safe for
@@ -35,17 +27,10 @@ type Disk struct {
 	layers map[extent.Digest]*Layer // by the digest of the content
 	window int64
 
-	mu       sync.Mutex
-	follows  [sequences]sequence
-	oldest   int       // of follows
-	recorder *recorder // nil where nothing is recorded
-}
+	reads sequences
 
-// sequence is a read that goes on.
-type sequence struct {
-	end    int64 // of the last read
-	ahead  int64 // up to where the disk was fetched ahead
-	window int64
+	mu       sync.Mutex
+	recorder *recorder // nil where nothing is recorded
 }
 
 // NewDisk returns the disk of a map, whose content open opens. Content of the
@@ -153,33 +138,11 @@ func (d *Disk) fetchAhead(p priority, start, end int64) {
 // is waited for.
 func (d *Disk) Fill() { d.fetchAhead(priorityPlan, 0, d.Size()) }
 
-// follow returns the range that is to be fetched ahead of a read: an empty one
-// unless the read continues another, and gets near the end of what was fetched
-// ahead of that. It ends with the extent that is being read, that is with the
-// file: what is read after that is another matter.
+// follow returns the range that is to be fetched ahead of a read. It ends with the
+// extent that is being read, that is with the file: what is read after that is
+// another matter.
 func (d *Disk) follow(off, n int64) (start, end int64) {
-	if d.window == 0 {
-		return 0, 0
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	read := off + n
-	for i := range d.follows {
-		s := &d.follows[i]
-		if off < s.end || off > s.end+slack || s.end == 0 {
-			continue
-		}
-		s.end = read
-		if s.ahead = max(s.ahead, read); s.ahead-read > s.window/2 {
-			return 0, 0
-		}
-		start, end = s.ahead, min(read+s.window, d.extentEnd(read-1))
-		s.ahead, s.window = max(s.ahead, end), min(2*s.window, d.window)
-		return start, max(start, end)
-	}
-	d.follows[d.oldest] = sequence{end: read, ahead: read, window: min(firstWindow, d.window)}
-	d.oldest = (d.oldest + 1) % sequences
-	return 0, 0
+	return d.reads.follow(off, n, d.window, d.extentEnd)
 }
 
 // extentEnd returns where the extent ends that holds the byte at off.

@@ -41,6 +41,7 @@ type Layer struct {
 	hand     int // the frame that is evicted next
 
 	flights map[int]*flight // of the scheduler: frames on their way
+	reads   sequences       // of content that was not held
 }
 
 // Layer returns the content of a layer whose encoded index has the digest d: from
@@ -67,9 +68,26 @@ func (c *Cache) Layer(d extent.Digest, x *frame.Index, source Source) (*Layer, e
 			return nil, errors.Join(fmt.Errorf("keep content of layer %s: %w", d, err), l.file.Close())
 		}
 	}
+	if err := l.holdZeros(); err != nil {
+		return nil, errors.Join(fmt.Errorf("keep content of layer %s: %w", d, err), l.close())
+	}
 	c.layers = append(c.layers, l)
 	return l, nil
 }
+
+// holdZeros says that frames of nothing but zeros are held: they are holes in the
+// file, and need not be fetched. From the index it is known what they are.
+func (l *Layer) holdZeros() error {
+	for i := range l.index.Len() {
+		if l.zeros(i) {
+			l.held.add(i)
+		}
+	}
+	return l.file.Truncate(l.Size())
+}
+
+// zeros reports whether a frame is known to be zeros by its length.
+func (l *Layer) zeros(i int) bool { return l.index.At(i).ContentSize > frame.MaxContent }
 
 func (l *Layer) close() error {
 	err := l.file.Close()
@@ -96,8 +114,7 @@ func (l *Layer) ReadAt(p []byte, off int64) (int, error) {
 		if n += k; k > 0 {
 			continue
 		}
-		want := extent.Extent{Kind: extent.Source, Offset: off + int64(n), Length: min(int64(len(p)-n), l.cache.step())}
-		if err := l.cache.fetch.wait(context.Background(), l.missing(nil, want), nil); err != nil {
+		if err := l.fetch(off+int64(n), min(int64(len(p)-n), l.cache.step())); err != nil {
 			return n, err
 		}
 	}
@@ -105,6 +122,14 @@ func (l *Layer) ReadAt(p []byte, off int64) (int, error) {
 		return n, io.EOF
 	}
 	return n, nil
+}
+
+// fetch fetches content, and what follows it where the read continues others.
+func (l *Layer) fetch(off, n int64) error {
+	start, end := l.reads.follow(off, n, l.cache.window, func(int64) int64 { return l.Size() })
+	following := l.missing(nil, extent.Extent{Kind: extent.Source, Offset: start, Length: end - start})
+	wanted := l.missing(nil, extent.Extent{Kind: extent.Source, Offset: off, Length: n})
+	return l.cache.fetch.wait(context.Background(), wanted, following)
 }
 
 // readHeld reads as much as is held from off on.
@@ -200,7 +225,7 @@ func (l *Layer) evict(wanted int64) (freed int64, ended bool, err error) {
 		if freed >= wanted {
 			return freed, false, nil
 		}
-		if !l.held.has(l.hand) {
+		if !l.held.has(l.hand) || l.zeros(l.hand) {
 			continue
 		}
 		if l.used.has(l.hand) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,10 +14,15 @@ import (
 
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/client"
+	"github.com/cloudlets/cloudlets/client/lazy"
 	"github.com/cloudlets/cloudlets/converter"
 	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/image/kind"
 )
+
+// hereWindow is how much of a layer is fetched ahead while it is compressed, in
+// bytes of content.
+const hereWindow = 2 << 20
 
 // here renders on this machine.
 type here struct {
@@ -26,6 +32,8 @@ type here struct {
 	output string // a file, - or a directory
 	parts  partsFlag
 	push   string // a repository, or pushBeside; empty is nowhere
+
+	cache *lazy.Cache // of what is fetched in pieces; nil where it comes whole
 }
 
 // pushBeside stands for the repository of the image.
@@ -39,6 +47,11 @@ func (h *here) run(g *globals, cmd *cobra.Command, name string) (err error) {
 	if h.output == "" {
 		return usageError{errors.New("an image is rendered on this machine, where nothing keeps the output: name a file or a directory for it with -o")}
 	}
+	if h.cache, err = lazy.Open("", math.MaxInt64); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.cache.Close()) }()
+	h.cache.ReadAhead(hereWindow)
 	i, err := h.open(g, cmd, name)
 	if err != nil {
 		return err
@@ -59,7 +72,7 @@ func (h *here) run(g *globals, cmd *cobra.Command, name string) (err error) {
 		defer func() { err = errors.Join(err, l.Parent.Close()) }()
 	}
 	if h.bootkit != "" {
-		if l.Kit, err = openImage(g, cmd, h.bootkit, true); err != nil {
+		if l.Kit, err = openNear(g, cmd, h.bootkit, h.cache); err != nil {
 			return fmt.Errorf("boot kit: %w", err)
 		}
 		defer func() { err = errors.Join(err, l.Kit.Close()) }()
@@ -120,9 +133,10 @@ func (h *here) checkPush(name string, verify bool) error {
 	return nil
 }
 
-// open opens what is rendered, a rootfs or not.
+// open opens what is rendered, a rootfs or not. Of an image in a registry that is
+// fetched which the output holds.
 func (h *here) open(g *globals, cmd *cobra.Command, name string) (*client.Image, error) {
-	o := client.OpenOptions{Whole: true, Content: true, Parts: h.parts}
+	o := client.OpenOptions{Content: true, Parts: h.parts, Near: h.cache}
 	if slices.Contains(converter.ContentTypes(), h.outputType) {
 		o.Type = kind.Type(h.outputType)
 	}
@@ -135,7 +149,10 @@ func (h *here) save(ctx context.Context, r client.Rendered) error {
 	for i, f := range r.Files {
 		names[i] = f.Name
 	}
-	return saveFiles(h.output, names, func(i int, path string) error { return saveMap(ctx, r.Files[i].Map, r.Open, path) })
+	return saveFiles(h.output, names, func(i int, path string) error {
+		r.Lazily(ctx, i, h.cache, 0).Fill()
+		return saveMap(ctx, r.Files[i].Map, r.Open, path)
+	})
 }
 
 // saveFiles has the files of an output written: one to the path, or into it where

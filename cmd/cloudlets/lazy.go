@@ -86,7 +86,7 @@ func (f *lazyFlags) withDisk(g *globals, cmd *cobra.Command, name string, flags 
 	}
 	tellUnused(cmd, rendered.Unused)
 	tellCommandLine(cmd, rendered.Report.CommandLine)
-	disk := lazyDisk{rendered.Lazily(cmd.Context(), cache, int64(f.readahead)), i, rendered, f}
+	disk := lazyDisk{rendered.Lazily(cmd.Context(), 0, cache, int64(f.readahead)), i, rendered, f}
 	if err := disk.begin(g, cmd, name); err != nil {
 		return err
 	}
@@ -127,9 +127,9 @@ func (d lazyDisk) export() *nbd.Export {
 	return &nbd.Export{Name: d.image.Name, Map: d.Map(), Content: d, Fetch: d.Fetch}
 }
 
-// openNear opens an image whose content is kept in a cache.
+// openNear opens an image, of a rootfs or not, whose content is kept in a cache.
 func openNear(g *globals, cmd *cobra.Command, name string, cache *lazy.Cache) (*client.Image, error) {
-	return openImageAs(g, cmd, name, client.OpenOptions{Near: cache})
+	return openImageAs(g, cmd, name, client.OpenOptions{Content: true, Near: cache})
 }
 
 // findTrace returns the trace whose content is fetched first, or nil.
