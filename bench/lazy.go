@@ -24,7 +24,8 @@ const bootRounds = 3
 
 // lazyBoot measures boots to the login prompt of an image that is not here: how
 // many bytes are fetched, and how long it takes over a long line, against
-// fetching all, converting and booting.
+// fetching all, converting and booting. Until a trace is pushed, what a boot reads
+// is guessed.
 func lazyBoot(ctx context.Context, s settings) error {
 	srv, err := startServer(ctx, s, "lazy")
 	if err != nil {
@@ -37,7 +38,7 @@ func lazyBoot(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
-	near, err := srv.bootLazily(ctx, srv.process.address, "--trace", "none", "--record", filepath.Join(s.work, "boot.trace"))
+	near, err := srv.bootLazily(ctx, srv.process.address, "--record", filepath.Join(s.work, "boot.trace"))
 	if err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func lazyBoot(ctx context.Context, s settings) error {
 	var traced []time.Duration
 	sides, err := alternate(min(bootRounds, s.rounds), nil,
 		func(int) error {
-			_, err := srv.bootLazily(ctx, long.address(), "--trace", "none")
+			_, err := srv.bootLazily(ctx, long.address())
 			return err
 		},
 		func(int) error { return peerBoot(ctx, s, long.address(), kernel, ramdisk) })

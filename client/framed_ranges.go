@@ -86,7 +86,7 @@ func (l *framedLayer) bytes(r run) byteRange {
 // rangedFrames sends frames of the layer by ranges of its blob: many in a request
 // where the registry can do that.
 func (l *framedLayer) rangedFrames(ctx context.Context, wanted frame.Set, each func(i int, stored []byte) error) error {
-	left := frame.Set(slices.Clone(wanted))
+	left := slices.Clone(wanted)
 	var one sync.Mutex
 	take := func(i int, stored []byte) error {
 		one.Lock()

@@ -23,8 +23,8 @@ var atBoot = []struct {
 	dir, names string
 	limit      int64 // files of more bytes are left out; 0 for none
 }{
-	{"boot", "vmlinuz-$kernel", 0},
-	{"boot", "initrd.img-$kernel initramfs-$kernel.img initrd-$kernel", 0},
+	{bootFolder, "vmlinuz-$kernel", 0},
+	{bootFolder, "initrd.img-$kernel initramfs-$kernel.img initrd-$kernel", 0},
 	{"lib/systemd", "systemd libsystemd-core-* libsystemd-shared-*", 0},
 	{"lib/*", "ld-linux-*", 0},
 	{"lib/*/systemd", "libsystemd-*", 0},
@@ -53,8 +53,9 @@ var atBoot = []struct {
 	{"sbin", "agetty cron ifup sshd", 0},
 }
 
-// bootFiles is how many rows of atBoot are not counted in a guess's share.
-const bootFiles = 2
+// bootFolder is the folder of atBoot with what the bootloader reads, which is not
+// counted in a guess's share.
+const bootFolder = "boot"
 
 // GuessTrace returns a trace of what the disk of a rootfs most likely reads when
 // it boots, by the names of its files.
@@ -73,10 +74,11 @@ func (r Rendered) GuessTrace() *lazy.Trace {
 	for row, files := range found {
 		slices.SortFunc(files, func(a, b *image.Inode) int { return cmp.Compare(a.Order, b.Order) })
 		for _, n := range slices.Compact(files) {
-			if row >= bootFiles {
-				if room -= n.Size(); room < 0 {
-					return t
-				}
+			if atBoot[row].dir != bootFolder {
+				room -= n.Size()
+			}
+			if room < 0 {
+				return t
 			}
 			for _, e := range n.Content {
 				if e.Kind == extent.Source {

@@ -20,8 +20,6 @@ var errWhole = errors.New("the registry does not serve parts of blobs")
 // byteRange is a range of a blob, in bytes: from first up to but without end.
 type byteRange struct{ first, end int64 }
 
-func (b byteRange) length() int64 { return b.end - b.first }
-
 // fetchRanges asks for parts of a blob in one request (RFC 9110, section 14), and
 // passes those that come to use: fewer than were asked for, and longer ones, where
 // the registry joins them. The error wraps errWhole where it sends the whole. What

@@ -367,3 +367,52 @@ func fileName(t testing.TB, dir, suffix string) string {
 	}
 	return filepath.Base(found[0])
 }
+
+func TestLongRunsOfZerosAreNotFetchedAndStay(t *testing.T) {
+	const zeros = 64 << 20
+	var stored bytes.Buffer
+	w, err := frame.NewWriter(&stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &far{bad: -1, content: append(append([]byte("before"), make([]byte, zeros)...), bytes.Repeat([]byte("after"), 300000)...)}
+	_, err = w.Write([]byte("before"))
+	err = errors.Join(err, w.Zeros(zeros))
+	_, writeErr := w.Write(f.content[len("before")+zeros:])
+	index, pos, closeErr := w.Close()
+	if err := errors.Join(err, writeErr, closeErr); err != nil {
+		t.Fatal(err)
+	}
+	f.stored, f.index, f.digest = stored.Bytes(), index, extent.Digest(pos.Digest)
+	c := openCache(t, "", 1<<20) // less than what follows, so that content is evicted
+	l := f.open(t, c)
+	for range 2 {
+		checkRead(t, l, f.content, 0, len(f.content))
+	}
+	for _, frames := range f.asked() {
+		for _, i := range frames {
+			if index.At(i).ContentSize > frame.MaxContent {
+				t.Fatalf("frame %d was fetched, which is zeros", i)
+			}
+		}
+	}
+	if c.held.Load() > 1<<20 {
+		t.Errorf("%d bytes are held", c.held.Load())
+	}
+}
+
+func TestLayersAreReadAheadForThoseWhoReadAll(t *testing.T) {
+	f := newFar(t, 10, manyFiles(300)...)
+	c := openCache(t, "", 1<<30)
+	c.ReadAhead(1 << 20)
+	l := f.open(t, c)
+	for off := 0; off < len(f.content); off += 10000 {
+		checkRead(t, l, f.content, off, min(10000, len(f.content)-off))
+	}
+	if n := len(f.asked()); n > 40 {
+		t.Errorf("%d requests for %d bytes", n, len(f.content))
+	}
+	if all := slices.Concat(f.asked()...); len(all) != f.index.Len() {
+		t.Errorf("%d frames were fetched, there are %d", len(all), f.index.Len())
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cloudlets/cloudlets/client/lazy"
+	"github.com/cloudlets/cloudlets/converter"
 	"github.com/cloudlets/cloudlets/nbd"
 	"github.com/cloudlets/cloudlets/provider/qemu"
 )
@@ -62,6 +63,9 @@ func (l *lazyBoot) boot(g *globals, cmd *cobra.Command, name string, flags *rend
 	}
 	defer os.RemoveAll(dir)
 	return l.withDisk(g, cmd, name, flags, &l.setup, "raw", func(disk lazyDisk) error {
+		if c := disk.image.Content; c != nil && c.Type != converter.TypeDisk {
+			return fmt.Errorf("%s is a %s, which does not boot by itself: boot it without --lazy, and with --kernel if it is a filesystem", name, c.Type)
+		}
 		m.Disk, m.Format, m.Below = filepath.Join(dir, "overlay.qcow2"), "qcow2", filepath.Join(dir, "nbd.sock")
 		if l.overlay != "" {
 			m.Disk = l.overlay

@@ -43,9 +43,9 @@ it is read. Any number of QEMUs, kernels and other clients may attach it, each
 over several connections.
 
 What is fetched is verified and kept, and what is kept is read without asking the
-registry. Content is fetched lazily from a cloudlets registry, of images that were
-pushed with cloudlets push; from other registries, and of other images, the layers
-are fetched first.
+registry. Content is fetched lazily of images, disks and filesystems that were pushed
+with cloudlets push, from every registry that serves ranges of blobs; from others,
+and of other images, it is fetched whole first.
 
 The default export is the disk; its name is the reference, too. The server stops
 at SIGINT or SIGTERM.

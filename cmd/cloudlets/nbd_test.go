@@ -4,10 +4,19 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 )
@@ -16,6 +25,7 @@ import (
 type nbdServer struct {
 	uri  string
 	stop func() // ends it and waits
+	kill func() // ends it at once
 }
 
 // serveDisk serves an image over NBD until the test ends.
@@ -43,6 +53,12 @@ func serveDisk(t testing.TB, image string, options ...string) nbdServer {
 			t.Errorf("nbd serve: %v\n%s", err, stderr.String())
 		}
 	}}
+	s.kill = func() {
+		stopped = true
+		if err := errors.Join(cmd.Process.Kill(), cmd.Wait()); err == nil {
+			t.Error("nbd serve has ended before it was killed")
+		}
+	}
 	if err != nil {
 		s.stop()
 		t.Fatalf("nbd serve has said nothing: %v", err)
@@ -77,6 +93,138 @@ func TestNBDServesWhatIsNotInARegistryOfOurs(t *testing.T) {
 	ok(t, "raw", tar, "-o", want)
 	disk := serveDisk(t, tar, "--listen", "127.0.0.1:0")
 	tool(t, "qemu-img", "compare", "-f", "raw", "-F", "raw", want, disk.uri)
+}
+
+// registries returns a registry of ours and one that knows nothing of frames.
+func registries(t *testing.T) map[string]string {
+	return map[string]string{"ours": newServer(t).host, "docker-registry": foreignRegistry(t)}
+}
+
+func TestAPushedDiskIsServedInPieces(t *testing.T) {
+	find(t, "nbdinfo")
+	dir := t.TempDir()
+	raw, packed := filepath.Join(dir, "disk.raw"), filepath.Join(dir, "disk.qcow2")
+	diskWithData(t, raw)
+	tool(t, "qemu-img", "convert", "-O", "qcow2", raw, packed)
+	for name, host := range registries(t) {
+		t.Run(name, func(t *testing.T) {
+			ref := host + "/disks:1"
+			ok(t, "push", packed, ref, "--type", "disk")
+			cache := t.TempDir()
+			options := []string{"--listen", socket(t), "--cache", cache, "--readahead", "0"}
+			disk := serveDisk(t, ref, options...)
+			if size := tool(t, "nbdinfo", "--size", disk.uri); strings.TrimSpace(size) != strconv.Itoa(diskSize) {
+				t.Errorf("the disk has %s bytes", size)
+			}
+			tool(t, "qemu-io", "-r", "-f", "raw", "-c", "read 2M 64k", disk.uri)
+			if n := kept(t, cache); n == 0 || n > 512<<10 {
+				t.Errorf("%d bytes are kept after 64 KiB were read", n)
+			}
+			copied := filepath.Join(t.TempDir(), "copied.raw")
+			tool(t, "nbdcopy", "--connections=4", disk.uri, copied)
+			same(t, copied, raw)
+			disk.kill()
+
+			// What was kept is there again; what is damaged is not taken.
+			damage(t, cache)
+			again := serveDisk(t, ref, append(options, "--format", "vhdx")...)
+			tool(t, "qemu-img", "compare", "-f", "raw", "-F", "vhdx", raw, again.uri)
+		})
+	}
+}
+
+// kept returns how many bytes of content a cache holds.
+func kept(t testing.TB, cache string) int64 {
+	t.Helper()
+	return occupied(t, contentFile(t, cache))
+}
+
+// contentFile returns the file of the one layer in a cache.
+func contentFile(t testing.TB, cache string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(cache, "*.content"))
+	if err != nil || len(found) != 1 {
+		t.Fatal(found, err)
+	}
+	return found[0]
+}
+
+// damage changes a byte of the content in a cache, and cuts its journal short.
+func damage(t testing.TB, cache string) {
+	t.Helper()
+	content := contentFile(t, cache)
+	writeAt(t, content, 2<<20+100, "\x00")
+	journal := strings.TrimSuffix(content, ".content") + ".frames"
+	info, err := os.Stat(journal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(journal, info.Size()-7); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAnImageInAnyRegistryIsServedInPieces(t *testing.T) {
+	find(t, "qemu-img")
+	rootfs := append(bootableRootfs(t), dir("./opt", 0o755))
+	for i := range 500 {
+		rootfs = append(rootfs, regular(fmt.Sprintf("./opt/file%d", i), text(uint64(i), 40_000)))
+	}
+	tar := writeTar(t, rootfs)
+	for name, host := range registries(t) {
+		t.Run(name, func(t *testing.T) {
+			ref := host + "/image:1"
+			ok(t, "push", tar, ref)
+			want := filepath.Join(t.TempDir(), "disk.raw")
+			ok(t, "raw", ref, "-o", want)
+			cache := t.TempDir()
+			disk := serveDisk(t, ref, "--listen", socket(t), "--cache", cache)
+			if n := kept(t, cache); n > occupied(t, tar)/2 { // bootloaders are read to plan the disk
+				t.Errorf("%d bytes are kept before anything was read", n)
+			}
+			tool(t, "qemu-img", "compare", "-f", "raw", "-F", "raw", want, disk.uri)
+		})
+	}
+}
+
+func TestAPartOfAnImageIsRenderedHereFromItsPieces(t *testing.T) {
+	s := newServer(t)
+	rootfs := append(bootableRootfs(t), dir("./opt", 0o755), regular("./opt/large", text(7, 20<<20)))
+	ok(t, "push", writeTar(t, rootfs), s.ref("image:1"))
+	kernel := filepath.Join(t.TempDir(), "kernel")
+	proxy, sent := countingProxy(t, s.host)
+	ok(t, "render", "--here", proxy+"/image:1", "--type", "kernel", "--format", "raw", "-o", kernel)
+	if n, whole := sent(), layerOf(t, s.ref("image:1")).Size; n == 0 || n > whole/4 {
+		t.Errorf("%d bytes of %d were sent for a kernel", n, whole)
+	}
+	ok(t, "push", kernel, s.ref("kernels:1"), "--type", "kernel")
+	fails(t, exitFailed, []string{"does not boot by itself"}, "boot", "--lazy", s.ref("kernels:1"))
+}
+
+// countingProxy stands before a registry, and tells how many bytes of answers have
+// passed.
+func countingProxy(t *testing.T, host string) (address string, sent func() int64) {
+	t.Helper()
+	var n atomic.Int64
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: host})
+	proxy.ModifyResponse = func(resp *http.Response) error {
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.TeeReader(resp.Body, countTo{&n}), resp.Body}
+		return nil
+	}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://"), n.Load
+}
+
+// countTo counts what is written.
+type countTo struct{ n *atomic.Int64 }
+
+func (c countTo) Write(p []byte) (int, error) {
+	c.n.Add(int64(len(p)))
+	return len(p), nil
 }
 
 func TestTracesArePushedAndFound(t *testing.T) {
