@@ -2,12 +2,14 @@ package main
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -107,14 +109,32 @@ zstd -q -d -f fetched/$layer -o fetched.tar`, address)
 	if err := script(ctx, s.work, fmt.Sprintf(peerRender, filepath.Join(s.work, "fetched.tar"))); err != nil {
 		return err
 	}
-	return script(ctx, s.work, fmt.Sprintf(`
-mkfifo -m 600 console.$$
-timeout 600 qemu-system-x86_64 -accel tcg -m 1024 -display none -serial stdio -monitor none -device virtio-rng-pci -nic user,model=virtio-net-pci \
-    -drive if=virtio,file=peer/disk.qcow2,format=qcow2 -kernel %s -initrd %s -append 'root=/dev/vda3 rw console=ttyS0' </dev/null >console.$$ &
-qemu=$!
-grep -q -m1 'login:' console.$$
-kill $qemu
-rm console.$$`, kernel.path, ramdisk.path))
+	return untilLogin(exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg", "-m", "1024", "-display", "none", "-serial", "stdio", "-monitor", "none",
+		"-device", "virtio-rng-pci", "-nic", "user,model=virtio-net-pci", "-drive", "if=virtio,format=qcow2,file="+filepath.Join(s.work, "peer/disk.qcow2"),
+		"-kernel", kernel.path, "-initrd", ramdisk.path, "-append", "root=/dev/vda3 rw console=ttyS0"))
+}
+
+// untilLogin runs a node until its console asks who logs in, which is not the end
+// of a line.
+func untilLogin(node *exec.Cmd) error {
+	console, err := node.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := node.Start(); err != nil {
+		return fmt.Errorf("boot a node: %w", err)
+	}
+	var said []byte
+	for piece := make([]byte, 4096); !bytes.Contains(said, []byte("login:")); {
+		n, err := console.Read(piece)
+		if err != nil {
+			return errors.Join(fmt.Errorf("the node has not come to login: %w", err), node.Wait())
+		}
+		said = append(said, piece[:n]...)
+	}
+	err = node.Process.Kill()
+	_ = node.Wait() // it was killed
+	return err
 }
 
 // bootFile is a kernel or a ramdisk.

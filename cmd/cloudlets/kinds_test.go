@@ -158,6 +158,8 @@ func TestBootKeepsToTheRules(t *testing.T) {
 		{"disk", kernel, "boots alone", true},
 		{"iso", kernel, "boots alone", true},
 		{"image", kernel, "boots alone", true},
+		{"disk", []string{"--lazy"}, "backing.file.driver=nbd", false},
+		{"filesystem", []string{"--lazy"}, "does not boot by itself", true},
 	} {
 		r := boot(append([]string{s.ref(c.ref + ":1")}, c.args...)...)
 		if c.fail {

@@ -197,8 +197,6 @@ func TestAPartOfAnImageIsRenderedHereFromItsPieces(t *testing.T) {
 	if n, whole := sent(), layerOf(t, s.ref("image:1")).Size; n == 0 || n > whole/4 {
 		t.Errorf("%d bytes of %d were sent for a kernel", n, whole)
 	}
-	ok(t, "push", kernel, s.ref("kernels:1"), "--type", "kernel")
-	fails(t, exitFailed, []string{"does not boot by itself"}, "boot", "--lazy", s.ref("kernels:1"))
 }
 
 // countingProxy stands before a registry, and tells how many bytes of answers have
