@@ -45,10 +45,10 @@ func (m *Memory) Append(n *image.Inode, e extent.Extent) error {
 // two million files.
 const MaxTree = 1 << 30
 
-// About what parts of a tree take, in bytes.
+// About what parts of a tree take, in bytes, while their lists grow.
 const (
 	InodeMemory  = 256
-	ExtentMemory = 80
+	ExtentMemory = 170
 	XattrMemory  = 64 // besides its bytes
 	linkMemory   = 64 // besides the name
 )

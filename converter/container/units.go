@@ -31,8 +31,8 @@ type Units struct {
 	kept []*decoded // the one used last is the last
 }
 
-// UnitMemory is about what a unit takes, in bytes.
-const UnitMemory = 32
+// UnitMemory is about what a unit takes, in bytes, while the list of them grows.
+const UnitMemory = 72
 
 type unit struct {
 	off    int64 // in the file

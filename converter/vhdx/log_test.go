@@ -281,6 +281,25 @@ func TestOpenRefusesUnsoundLogs(t *testing.T) {
 	}
 }
 
+// A log has room for half a million changes, each of which cuts the disk in two.
+func TestLogsAreBounded(t *testing.T) {
+	file := sample(t)
+	at := len(file)
+	file = append(file, make([]byte, 2*maxLog)...)
+	e := testEntry{sequence: 1, last: 8 << 40}
+	for i := range int64(maxLog-logSector) / descriptorSize {
+		e.changes = append(e.changes, change{off: int64(len(file)) + 2*i*logSector, zeros: logSector})
+	}
+	copy(file[at:], e.encode())
+	for _, header := range []int{headerAt, headerCopyAt} {
+		copy(file[header+headerLogID:], testLogID[:])
+		binary.LittleEndian.PutUint64(file[header+headerLogOffset:], uint64(at))
+		binary.LittleEndian.PutUint32(file[header+headerLogLength:], maxLog)
+	}
+	reseal(file)
+	format(Options{}).CheckHostileMemory(t, file, nil)
+}
+
 // FuzzLog fuzzes two entries of a log, which stay sealed.
 func FuzzLog(f *testing.F) {
 	whole := logged(f, 0, testEntry{sequence: 1, changes: []change{{off: sampleFirst, content: 'x'}}},
