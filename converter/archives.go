@@ -13,7 +13,11 @@ import (
 	"github.com/cloudlets/cloudlets/extent"
 )
 
-const formatCpio = "cpio"
+// Formats that others are made of.
+const (
+	formatCpio     = "cpio"
+	formatSquashfs = "squashfs"
+)
 
 // archives are the formats that hold the files of the root filesystem. They are
 // written from its tree, not from what would stand on a disk.
@@ -25,7 +29,7 @@ func archives() []Format {
 			Types: types, shell: true, files: archive, write: writeTar,
 		},
 		{
-			Name: "squashfs", Description: "the root filesystem, read-only", Extension: ".squashfs",
+			Name: formatSquashfs, Description: "the root filesystem, read-only", Extension: ".squashfs",
 			Types: types, files: archive, write: writeSquashfs,
 			Compressions: []Compression{squashfsCompression("gzip", squashfs.Gzip), squashfsCompression("zstd", squashfs.Zstd)},
 		},

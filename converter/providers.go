@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -101,7 +100,8 @@ func providers() []Format {
 		},
 		{
 			Name: "pxe", Description: "network boot: kernel, root filesystem for memory, and an iPXE script", Types: direct,
-			Needs: "a kernel; on the machine, memory for twice the files", files: (*render).pxe,
+			Needs: "a kernel; on the machine, memory for twice the files, or for them as a squashfs with a live system",
+			files: (*render).pxe, Compressions: names("gzip", "zstd"),
 		},
 		{
 			Name: "lxc", Description: "Incus and LXD: a unified tar of a container", Types: direct,
@@ -367,32 +367,6 @@ func (r *render) firecracker() ([]File, error) {
 	}
 	text, err := textFile("vm.json", string(config)+"\n")
 	return append(files, text), err
-}
-
-// pxe makes what a machine boots over the network: by the script, iPXE fetches
-// the kernel and, as its ramdisk, the whole root filesystem, from where it has
-// the script from. Any image boots so, whatever its own initrd knows, and has no
-// disk.
-func (r *render) pxe() ([]File, error) {
-	kernel, err := r.file(TypeKernel, formatRaw)
-	if err != nil {
-		return nil, err
-	}
-	kernel.Name = kernelFile
-	archive, err := FindFormat(formatCpio)
-	if err != nil {
-		return nil, err
-	}
-	root, err := r.pack(nil, TypeFilesystem, archive)
-	if err != nil {
-		return nil, err
-	}
-	root.Name = "root.cpio"
-	args := slices.Concat([]string{"rdinit=/sbin/init", "fstab=no"}, boot.ConsoleArgs(), r.Disk.KernelArgs, r.args)
-	r.report.CommandLine = strings.Join(args, " ")
-	script := fmt.Sprintf("#!ipxe\nkernel %s initrd=%s %s\ninitrd %s\nboot\n", kernel.Name, root.Name, r.report.CommandLine, root.Name)
-	text, err := textFile("boot.ipxe", script)
-	return []File{text, kernel, root}, err
 }
 
 // lxc makes a unified image: metadata.yaml, and the root filesystem in rootfs

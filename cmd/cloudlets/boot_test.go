@@ -6,8 +6,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -82,18 +84,45 @@ func renderOf(t *testing.T, image string, options ...string) (render api.Render)
 	return render
 }
 
-// TestDebianBootsOverTheNetwork boots a machine without a disk: its network card
-// fetches a script that names the one of the registry.
+// TestDebianBootsOverTheNetwork boots a machine without a disk.
 func TestDebianBootsOverTheNetwork(t *testing.T) {
 	s, d := debianServer(t)
 	find(t, "qemu-system-x86_64")
 	t.Parallel()
 	script := renderOf(t, s.ref("golden/debian@"+d), "--format", "pxe").Files[0]
+	bootOverNetwork(t, s, "chain ${base}"+script.Content)
+}
+
+// TestALiveDebianFetchesItsRootFilesystem boots a machine without a disk, whose
+// initrd has a live system.
+func TestALiveDebianFetchesItsRootFilesystem(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a whole Debian takes its time")
+	}
+	find(t, "qemu-system-x86_64")
+	s := newServer(t)
+	ok(t, "push", "-q", cached(t, "debian-live.tar"), s.ref("live:1"))
+	files := renderOf(t, s.ref("live:1"), "--format", "pxe").Files
+	var names []string
+	for _, f := range files {
+		names = append(names, f.Name)
+	}
+	if want := []string{"boot.ipxe", "vmlinuz", "initrd", "root.squashfs"}; !slices.Equal(names, want) {
+		t.Fatalf("the files are %q, want %q", names, want)
+	}
+	folder := path.Dir(files[0].Content)
+	bootOverNetwork(t, s, "set base ${base}"+folder+"/\nchain ${base}boot.ipxe")
+}
+
+// bootOverNetwork boots a machine whose network card fetches a script that goes on
+// with another: "${base}" in that is the URL of the server.
+func bootOverNetwork(t *testing.T, s *server, script string) {
+	t.Helper()
 	_, port, _ := strings.Cut(s.host, ":")
 	dir := t.TempDir()
 	// Names longer than this do not fit into an answer of DHCP.
-	mustWrite(t, filepath.Join(dir, "chain.ipxe"), "#!ipxe\nchain http://10.0.2.2:"+port+script.Content+"\n")
-	ctx, cancel := context.WithTimeout(t.Context(), bootTimeout)
+	mustWrite(t, filepath.Join(dir, "chain.ipxe"), "#!ipxe\nset base http://10.0.2.2:"+port+"\n"+script+"\n")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*bootTimeout) // The root filesystem is fetched first.
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg", "-m", "2048", "-display", "none", "-monitor", "none",
 		"-serial", "stdio", "-device", "virtio-rng-pci", "-boot", "n", "-nic", "user,model=virtio-net-pci,bootfile=chain.ipxe,tftp="+dir)

@@ -186,9 +186,12 @@ func writeTar(t testing.TB, entries []entry) string {
 }
 
 // debianTar returns the path of a real root filesystem.
-func debianTar(t testing.TB) string {
+func debianTar(t testing.TB) string { return cached(t, "debian.tar") }
+
+// cached returns the path of a root filesystem that `make debian` has made.
+func cached(t testing.TB, name string) string {
 	t.Helper()
-	path, err := filepath.Abs("../../.cache/debian.tar")
+	path, err := filepath.Abs(filepath.Join("../../.cache", name))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,12 @@ type system struct {
 	filesystem string
 	// args are the kernel's arguments, with labelMark where the label belongs.
 	args []string
+	// networkArgs are those with which it fetches the root filesystem, with urlMark
+	// where its URL belongs; none where it cannot.
+	networkArgs []string
+	// networkMarks are as marks, for the part that uses the network; none where
+	// that is always there.
+	networkMarks []string
 }
 
 // labelMark stands for the label of the volume.
@@ -40,10 +46,11 @@ const labelMark = "%LABEL%"
 func systems() []system {
 	return []system{
 		{
-			name:       "live-boot",
-			marks:      []string{"usr/share/initramfs-tools/scripts/live"},
-			filesystem: "/live/filesystem.squashfs",
-			args:       []string{"boot=live"},
+			name:        "live-boot",
+			marks:       []string{"usr/share/initramfs-tools/scripts/live"},
+			filesystem:  "/live/filesystem.squashfs",
+			args:        []string{"boot=live"},
+			networkArgs: []string{"boot=live", "fetch=" + urlMark},
 		},
 		{
 			name:       "casper",
@@ -59,6 +66,13 @@ func systems() []system {
 			},
 			filesystem: "/LiveOS/squashfs.img",
 			args:       []string{"root=live:CDLABEL=" + labelMark, "rd.live.image", "rd.live.overlay.overlayfs=1"},
+			networkArgs: []string{
+				"root=live:" + urlMark, "rd.live.image", "rd.live.overlay.overlayfs=1", "rd.neednet=1", "ip=dhcp",
+			},
+			networkMarks: []string{
+				"usr/lib/dracut/modules.d/90livenet",
+				"usr/lib/dracut/modules.d/70livenet", // since dracut 105
+			},
 		},
 	}
 }
@@ -66,10 +80,8 @@ func systems() []system {
 // findSystem returns the live system of an image.
 func findSystem(tree *image.Tree) (system, error) {
 	for _, s := range systems() {
-		for _, mark := range s.marks {
-			if _, err := tree.Resolve(mark); err == nil {
-				return s, nil
-			}
+		if anyExists(tree, s.marks) {
+			return s, nil
 		}
 	}
 	return system{}, ErrNotLive
