@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"path"
 
 	"github.com/cloudlets/cloudlets/extent"
@@ -153,9 +154,11 @@ func (a *applier) setContent(file *image.Inode, content []byte) {
 }
 
 // newFile returns a file of root's that is dated as the directory it goes to, so
-// that its time says nothing of when it was made.
+// that its time says nothing of when it was made. Planners place its content last,
+// so that all other content stays where it is without the configuration: what
+// differs is little then, see render --parent.
 func newFile(dir *image.Inode, content []byte) *image.Inode {
-	n := &image.Inode{Mode: image.TypeRegular | 0o644, ModTime: dir.ModTime}
+	n := &image.Inode{Mode: image.TypeRegular | 0o644, ModTime: dir.ModTime, Order: math.MaxInt64}
 	n.SetContent(content)
 	return n
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"math"
 	"strings"
 	"testing"
 
@@ -165,6 +166,19 @@ func TestTheConfigurationIsRecordedOnceWithoutSecrets(t *testing.T) {
 	in.Tree = got
 	if _, _, err := configure.Apply(t.Context(), in, p); !errors.Is(err, configure.ErrConfigured) {
 		t.Errorf("the second time: %v", err)
+	}
+}
+
+// All else stays where it is on a disk, so that an instance differs little from
+// its image.
+func TestNewFilesArePlacedLast(t *testing.T) {
+	in := input(t, rootfs(), `{}`, `{"hostname": "web-1"}`)
+	got, _, err := configure.Apply(t.Context(), in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if record := got.Lookup(configure.RecordPath); record.Order != math.MaxInt64 {
+		t.Errorf("the record has the order %d", record.Order)
 	}
 }
 
