@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cloudlets/cloudlets/converter/container"
+	"github.com/cloudlets/cloudlets/converter/formattest"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
 )
@@ -378,12 +379,7 @@ func FuzzOpen(f *testing.F) {
 		f.Add(byte(i), []byte{0, 0, 24, 1, 0, 1, 0, 9, 0, 2, 0, 200})
 	}
 	f.Fuzz(func(t *testing.T, which byte, patch []byte) {
-		base := bases[int(which)%len(bases)]
-		b := bytes.Clone(base.content)
-		for ; len(patch) >= 4; patch = patch[4:] {
-			at := int(patch[0])<<16 | int(patch[1])<<8 | int(patch[2])
-			b[base.places[at%len(base.places)]] = patch[3]
-		}
+		b := bases[int(which)%len(bases)].Changed(patch)
 		began := time.Now()
 		tree, err := Open(bytes.NewReader(b), int64(len(b)), diskDigest)
 		if took := time.Since(began); took > 5*time.Second {
@@ -402,13 +398,7 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// fuzzBase is a filesystem, and the places in it near which it is not zero.
-type fuzzBase struct {
-	content []byte
-	places  []int
-}
-
-func fuzzBases(f *testing.F) []fuzzBase {
+func fuzzBases(f *testing.F) []formattest.Victim {
 	f.Helper()
 	dir := f.TempDir()
 	// Every run makes the same.
@@ -427,24 +417,16 @@ func fuzzBases(f *testing.F) []fuzzBase {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		f.Fatalf("make filesystems: %v\n%s", err, out)
 	}
-	var all []fuzzBase
+	var all []formattest.Victim
 	for i := range len(bases) + 1 {
 		b, err := os.ReadFile(fmt.Sprintf("%s/%d.img", dir, i))
 		if err != nil {
 			f.Fatal(err)
 		}
-		base := fuzzBase{content: b}
-		for at := 0; at < len(b); at += 16 {
-			if len(bytes.Trim(b[at:at+16], "\x00")) > 0 {
-				for j := range 16 {
-					base.places = append(base.places, at+j)
-				}
-			}
-		}
 		if _, err := Open(bytes.NewReader(b), int64(len(b)), diskDigest); err != nil {
 			f.Fatalf("filesystem %d: %v", i, err)
 		}
-		all = append(all, base)
+		all = append(all, formattest.NewVictim(b))
 	}
 	return all
 }
