@@ -103,8 +103,11 @@ func (l *linter) rootPlace() place {
 }
 
 func (l *linter) checkNetworks() {
-	least := inRootfs
-	l.needDrivers("network-driver", l.networks, least, Warning, "the machine is not reached over the network")
+	if l.fetched {
+		l.needDrivers("network-driver", l.networks, l.rootPlace(), Error, "the initrd cannot fetch the root filesystem")
+		return
+	}
+	l.needDrivers("network-driver", l.networks, inRootfs, Warning, "the machine is not reached over the network")
 }
 
 func (l *linter) checkOthers() {

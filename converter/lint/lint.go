@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cloudlets/cloudlets/converter/live"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
 )
@@ -42,6 +43,9 @@ func Lint(ctx context.Context, tree *image.Tree, open extent.Opener, names ...st
 
 // lint runs all checks for a provider.
 func (f *facts) lint(p provider) ProviderReport {
+	if p.way == fromMemory && f.fetchesRoot() {
+		p = p.fetching()
+	}
 	l := &linter{facts: f, provider: p, findings: []Finding{}}
 	for _, check := range []func(){
 		l.checkKernel, l.checkGuest, l.checkBootloader, l.checkDisks, l.checkLive, l.checkFilesystem, l.checkInit, l.checkShell,
@@ -53,6 +57,13 @@ func (f *facts) lint(p provider) ProviderReport {
 	slices.SortStableFunc(l.findings, func(a, b Finding) int { return cmp.Compare(a.Severity, b.Severity) })
 	boots := !slices.ContainsFunc(l.findings, func(f Finding) bool { return f.Severity == Error })
 	return ProviderReport{Provider: p.name, Boots: boots, Findings: l.findings}
+}
+
+// fetchesRoot reports whether the initrd is made to fetch the root filesystem, so
+// that a render has it do that.
+func (f *facts) fetchesRoot() bool {
+	_, ok := live.NetworkArguments(f.tree, "")
+	return ok && f.kernel != nil && f.kernel.hasInitrd
 }
 
 // linter checks an image for one provider.

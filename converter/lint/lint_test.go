@@ -149,6 +149,30 @@ func TestSoundImagesHaveNoFindings(t *testing.T) {
 	}
 }
 
+// TestARootThatIsFetchedNeedsTheNetworkInTheInitrd has a live system, whose initrd
+// a render for the network makes use of.
+func TestARootThatIsFetchedNeedsTheNetworkInTheInitrd(t *testing.T) {
+	const liveBoot = "usr/share/initramfs-tools/scripts/live"
+	root := []string{"scripts/live", "squashfs.ko", "overlay.ko"}
+	for name, test := range map[string]struct {
+		initrd []string
+		lacks  string
+	}{
+		"all of it":           {append(root, "virtio_pci.ko", "virtio_net.ko"), ""},
+		"no network card":     {root, "network-driver"},
+		"no live system":      {[]string{"squashfs.ko", "overlay.ko", "virtio_pci.ko", "virtio_net.ko"}, "live"},
+		"nothing to mount it": {[]string{"scripts/live", "virtio_pci.ko", "virtio_net.ko"}, "driver"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := mustLint(t, sound(t).With(files{liveBoot: "x", "boot/initrd.img-6.1": initrd(t, test.initrd...)}), "pxe")
+			f := r.find(test.lacks)
+			if r.Boots != (test.lacks == "") || test.lacks != "" && (f == nil || f.Severity != Error) {
+				t.Errorf("boots is %t, want something to lack in %q: %+v", r.Boots, test.lacks, r.Findings)
+			}
+		})
+	}
+}
+
 // TestUnifiedKernelImagesAreLookedInto has the kernel and its initrd in one.
 func TestUnifiedKernelImagesAreLookedInto(t *testing.T) {
 	stub, err := os.ReadFile("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")

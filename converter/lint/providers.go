@@ -34,7 +34,8 @@ type provider struct {
 	// console is the device of the serial console; empty where nobody listens.
 	console string
 	agents  []agent
-	live    live
+	live    liveInitrd
+	fetched bool // the initrd fetches the root over the network
 }
 
 // need is drivers of which one alternative is enough; each is a list of drivers
@@ -51,8 +52,8 @@ type agent struct {
 	why, do  string
 }
 
-// live says which files of an initrd tell that it finds its root without a disk.
-type live struct {
+// liveInitrd says which files of an initrd tell that it finds its root without a disk.
+type liveInitrd struct {
 	what  string
 	files []string
 	do    string
@@ -106,10 +107,31 @@ var (
 )
 
 // liveMedium is an initrd that finds its root without a disk of ours.
-var liveMedium = live{
+var liveMedium = liveInitrd{
 	what:  "a live system on a CD or a stick",
 	files: []string{"scripts/live", "scripts/casper", "usr/sbin/dmsquash-live-root", "sbin/dmsquash-live-root"},
 	do:    "install live-boot (Debian), casper (Ubuntu) or dracut's dmsquash-live, and make the initrd again",
+}
+
+// liveNetwork is an initrd that fetches its root.
+var liveNetwork = liveInitrd{
+	what:  "a live system that fetches its root",
+	files: []string{"scripts/live", "usr/sbin/livenetroot", "sbin/livenetroot"},
+	do:    "make the initrd again, with live-boot (Debian) or dracut's livenet in it",
+}
+
+// What a live system mounts its root with.
+var (
+	squashfsRoot = need{"squashfs, for the root", [][]string{{"squashfs"}}}
+	overlayRoot  = need{"overlays, to write over the root", [][]string{{"overlay"}}}
+)
+
+// fetching returns what a provider that boots from memory needs of an image whose
+// initrd fetches the root instead.
+func (p provider) fetching() provider {
+	p.way, p.fetched, p.live = fromLive, true, liveNetwork
+	p.others = []need{squashfsRoot, overlayRoot}
+	return p
 }
 
 // providers are those that are known, in the order of reports.
@@ -198,7 +220,7 @@ var providers = []provider{
 		name: "iso", way: fromLive, firmware: []firmware{bios, uefi},
 		disks: need{"CD drives or sticks", [][]string{{"sr_mod"}, {"usb_storage", "sd_mod"}}},
 		others: []need{
-			{"the filesystem of CDs", [][]string{{"isofs"}}}, {"squashfs, for the root", [][]string{{"squashfs"}}}, {"overlays, to write over the root", [][]string{{"overlay"}}},
+			{"the filesystem of CDs", [][]string{{"isofs"}}}, squashfsRoot, overlayRoot,
 		},
 		networks: need{"network cards", [][]string{{"virtio_pci", "virtio_net"}, {"e1000e"}, {"e1000"}, {"igb"}}},
 		console:  "ttyS0", live: liveMedium,
