@@ -77,6 +77,27 @@ func TestFramesThatDisksShareAreNotRead(t *testing.T) {
 	}
 }
 
+func TestContentIsNamedByItsFrame(t *testing.T) {
+	content := slices.Concat(bytes.Repeat([]byte("a"), frame.MaxContent), bytes.Repeat([]byte("b"), frame.MaxContent))
+	index, d, _ := framed(t, content)
+	names := frameNames{extent.Digest(d): index}
+	within := extent.Extent{Kind: extent.Source, Digest: extent.Digest(d), Offset: frame.MaxContent - 10, Length: 100}
+	first, second := index.At(0).Digest, index.At(1).Digest
+	for offset, want := range map[int64]extent.Extent{
+		frame.MaxContent - 10: {Kind: extent.Source, Digest: extent.Digest(first[:]), Offset: frame.MaxContent - 10, Length: 10},
+		frame.MaxContent + 5:  {Kind: extent.Source, Digest: extent.Digest(second[:]), Offset: 5, Length: 100},
+	} {
+		within.Offset = offset
+		if got := names.name(within); !got.Equal(want) {
+			t.Errorf("at %d: got %+v, want %+v", offset, got, want)
+		}
+	}
+	within.Digest = "sha256:another"
+	if got := names.name(within); !got.Equal(within) {
+		t.Errorf("of another blob: %+v", got)
+	}
+}
+
 func TestParentsAreForSomeFormats(t *testing.T) {
 	d := digest.FromString("a parent")
 	for _, f := range Formats() {

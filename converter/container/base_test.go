@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -61,6 +62,37 @@ func TestBaseRunsAreWhatDiffers(t *testing.T) {
 }
 
 func pad(p []byte, n int) []byte { return append(slices.Clone(p), make([]byte, n-len(p))...) }
+
+// Beyond its end a disk is zero, and formats pad disks to whole sectors.
+func TestDisksOfDifferentSizesAreCompared(t *testing.T) {
+	inline := func(content ...string) *extent.Map {
+		return convertertest.Build(t, func(b *extent.Builder) {
+			for _, c := range content {
+				b.Inline([]byte(c))
+			}
+		})
+	}
+	x, zeros := strings.Repeat("x", 1024), strings.Repeat("\x00", 2048)
+	for name, test := range map[string]struct {
+		disk, parent *extent.Map
+		want         []Run
+	}{
+		"zeros beyond the parent":      {inline("y", x[1:], zeros), inline(x), []Run{{0, 1}}},
+		"data beyond the parent":       {inline(x, zeros, "y"), inline(x), []Run{{6, 1}}},
+		"cut in a sector":              {inline(x[:600]), inline(x), []Run{{1, 1}}},
+		"cut between sectors":          {inline(x[:512]), inline(x), nil},
+		"a parent cut in zeros":        {inline("y", zeros), inline("y", zeros[:100]), nil},
+		"a parent cut in other things": {inline(x), inline(x[:600]), []Run{{1, 1}}},
+	} {
+		base, err := Comparison{Disk: test.disk, Parent: test.parent, Digest: convertertest.Blobs{}.Add(nil)}.Base(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := base.Runs(512); !slices.Equal(got, test.want) {
+			t.Errorf("%s: %v differs, want %v", name, got, test.want)
+		}
+	}
+}
 
 // What the maps have from one place, and what has one name, is not read.
 func TestComparisonReadsNoMoreThanItMust(t *testing.T) {
