@@ -159,6 +159,8 @@ func TestBootKeepsToTheRules(t *testing.T) {
 		{"iso", kernel, "boots alone", true},
 		{"image", kernel, "boots alone", true},
 		{"disk", []string{"--lazy"}, "backing.file.driver=nbd", false},
+		{"image", []string{"--lazy", "--direct"}, "/kernel -append", false},
+		{"disk", []string{"--lazy", "--direct"}, "leave it out", true},
 		{"filesystem", []string{"--lazy"}, "does not boot by itself", true},
 	} {
 		r := boot(append([]string{s.ref(c.ref + ":1")}, c.args...)...)

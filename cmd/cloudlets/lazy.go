@@ -50,6 +50,8 @@ type lazyDisk struct {
 	*lazy.Disk
 	image    *client.Image
 	rendered client.Rendered
+	local    client.Local // that was asked for
+	cache    *lazy.Cache
 	flags    *lazyFlags
 }
 
@@ -86,7 +88,7 @@ func (f *lazyFlags) withDisk(g *globals, cmd *cobra.Command, name string, flags 
 	}
 	tellUnused(cmd, rendered.Unused)
 	tellCommandLine(cmd, rendered.Report.CommandLine)
-	disk := lazyDisk{rendered.Lazily(cmd.Context(), 0, cache, int64(f.readahead)), i, rendered, f}
+	disk := lazyDisk{rendered.Lazily(cmd.Context(), 0, cache, int64(f.readahead)), i, rendered, l, cache, f}
 	if err := disk.begin(g, cmd, name); err != nil {
 		return err
 	}
