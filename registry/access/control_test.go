@@ -11,6 +11,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/cloudlets/cloudlets/registry/clocktest"
 )
 
 // push pushes a blob and says what the server answers.
@@ -21,9 +23,9 @@ func (s *server) push(t testing.TB, repository, authorization, content string) a
 
 // ruled is a registry with users, tokens and rules, and a repository that bob
 // does not know of.
-func ruled(t testing.TB, change func(*Config)) (*server, *clock) {
+func ruled(t testing.TB, change func(*Config)) (*server, *clocktest.Clock) {
 	t.Helper()
-	now := newClock()
+	now := clocktest.New()
 	return ruledAt(t, now.Now, change), now
 }
 
@@ -164,7 +166,7 @@ func TestTokensGiveWhatWasAskedForAndIsAllowed(t *testing.T) {
 			t.Errorf("%s %s: got status %d, want %d: %s", c.method, c.path, a.status, c.status, a.body)
 		}
 	}
-	now.pass(DefaultLifetime + leeway + time.Second)
+	now.Pass(DefaultLifetime + leeway + time.Second)
 	s.do(t, "GET", "/v2/bobs/a/tags/list", both, "").want(t, 401)
 }
 
@@ -277,16 +279,16 @@ func TestClientsAreToldToWait(t *testing.T) {
 	if n := count(basic("bob", secret), 200); n != 10 {
 		t.Errorf("bob had %d requests answered, want 10", n)
 	}
-	now.pass(4 * time.Second)
+	now.Pass(4 * time.Second)
 	if n := count("", 200); n != 2 {
 		t.Errorf("after 4 s %d requests were answered, want 2", n)
 	}
-	now.pass(time.Hour)
+	now.Pass(time.Hour)
 	if n := count(basic("bob", "wrong"), 401); n != 3 {
 		t.Errorf("%d wrong passwords were answered, want 3", n)
 	}
 	s.do(t, "GET", "/v2/", basic("root", secret), "").want(t, 429) // not verified any more
-	now.pass(10 * time.Second)
+	now.Pass(10 * time.Second)
 	s.do(t, "GET", "/v2/", basic("root", secret), "").want(t, 200)
 	if n := count(basic("bob", "wrong"), 401); n != 1 {
 		t.Errorf("%d wrong passwords were answered, want 1", n)
@@ -295,7 +297,7 @@ func TestClientsAreToldToWait(t *testing.T) {
 }
 
 func TestLimiterIsBounded(t *testing.T) {
-	now := newClock()
+	now := clocktest.New()
 	l := newLimiter(Rate{1, 1}, now.Now)
 	for i := range 2 * maxClients {
 		l.take(string(rune(i)) + "x")
@@ -303,7 +305,7 @@ func TestLimiterIsBounded(t *testing.T) {
 	if n := len(l.buckets); n > maxClients+1 {
 		t.Errorf("there are %d buckets", n)
 	}
-	now.pass(time.Minute)
+	now.Pass(time.Minute)
 	if _, ok := l.take("new"); !ok || len(l.buckets) > 2 {
 		t.Errorf("full buckets are kept: %d", len(l.buckets))
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/cloudlets/cloudlets/registry/clocktest"
 )
 
 func FuzzHtpasswd(f *testing.F) {
@@ -45,7 +47,7 @@ func FuzzAuthorization(f *testing.F) {
 }
 
 func FuzzToken(f *testing.F) {
-	now := newClock()
+	now := clocktest.New()
 	key := newECDSA(f)
 	c := foreign(f, fixedKeys{{Key: &key.PublicKey, KeyID: "ec"}}, now.Now)
 	good := forge(f, jose.ES256, key, "ec", goodClaims(now.Now()))

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/cloudlets/cloudlets/registry/clocktest"
 )
 
 // madeByHtpasswd is what Apache's htpasswd -B has written.
@@ -93,7 +95,7 @@ func TestWrongPasswordsTakeTheSameWork(t *testing.T) {
 }
 
 func TestPasswordIsKnownUntilItChanges(t *testing.T) {
-	now := newClock()
+	now := clocktest.New()
 	path := htpasswdFile(t, "alice")
 	s := start(t, Config{Users: path}, now.Now)
 	u := s.control.users
@@ -105,7 +107,7 @@ func TestPasswordIsKnownUntilItChanges(t *testing.T) {
 	if !u.remembered("alice", secret) || u.remembered("alice", "wrong") || u.remembered("bob", secret) {
 		t.Error("the password is not known, or others are")
 	}
-	now.pass(rememberFor)
+	now.Pass(rememberFor)
 	if u.remembered("alice", secret) {
 		t.Error("the password is known for too long")
 	}

@@ -12,11 +12,13 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/cloudlets/cloudlets/registry/clocktest"
 )
 
 func TestQuotaHoldsUnderConcurrentUploads(t *testing.T) {
 	const room, size = 10, 100_000
-	now := newClock()
+	now := clocktest.New()
 	s := start(t, Config{Quotas: []Quota{{"golden", room * size}, {"", 100 * size}}}, now.Now)
 	push := func(repository string, i int, known bool) answer {
 		content := fmt.Sprintf("%0*d", size, i)
@@ -50,13 +52,13 @@ func TestQuotaHoldsUnderConcurrentUploads(t *testing.T) {
 	push("goldener", 1000, true).want(t, 201)
 	push("other", 1001, false).want(t, 202)
 	for i := 2000; i < 2000+3*room; i++ { // with nobody else at it, it can be filled
-		now.pass(time.Minute)
+		now.Pass(time.Minute)
 		push("golden/x", i, true)
 	}
 	if used, err = s.meta.Usage(t.Context(), "golden"); err != nil || used <= (room-1)*size || used > room*size {
 		t.Errorf("%d bytes of %d are used at last, %v", used, room*size, err)
 	}
-	now.pass(time.Minute)
+	now.Pass(time.Minute)
 	push("golden/x", 1, true).want(t, 403)
 }
 
@@ -102,7 +104,7 @@ func (s *server) sendAll(t *testing.T, method, path string, size int, chunked bo
 
 func TestQuotaOverrunIsAnsweredWhileSending(t *testing.T) {
 	const size = 64 << 20 // more than connections buffer
-	now := newClock()
+	now := clocktest.New()
 	s := start(t, Config{Quotas: []Quota{{"golden", 5 << 20}}}, now.Now)
 	for name, chunked := range map[string]bool{"of unknown length": true, "too long from the start": false} {
 		at := s.do(t, "POST", "/v2/golden/x/blobs/uploads/", "", "").want(t, 202).header.Get("Location")
@@ -113,7 +115,7 @@ func TestQuotaOverrunIsAnsweredWhileSending(t *testing.T) {
 		if !strings.Contains(a.body, "quota of") {
 			t.Errorf("%s: got %v", name, a)
 		}
-		now.pass(time.Minute) // used is measured again
+		now.Pass(time.Minute) // used is measured again
 	}
 	// What was refused does not use up the quota.
 	if used, err := s.meta.Usage(t.Context(), "golden"); err != nil || used != 0 {

@@ -21,6 +21,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
+
+	"github.com/cloudlets/cloudlets/registry/clocktest"
 )
 
 // forge signs claims with any key and algorithm.
@@ -68,7 +70,7 @@ func goodClaims(now time.Time) jwt.Claims {
 }
 
 func TestTokensAreVerified(t *testing.T) {
-	now := newClock()
+	now := clocktest.New()
 	key, other := newECDSA(t), newECDSA(t)
 	rsaKey, err := rsa.GenerateKey(rand.Reader, minRSA)
 	if err != nil {
@@ -141,7 +143,7 @@ func TestTokensAreVerified(t *testing.T) {
 }
 
 func TestTokenWithoutKeyIDNeedsAnIssuerWithOneKey(t *testing.T) {
-	now := newClock()
+	now := clocktest.New()
 	key := newECDSA(t)
 	c := foreign(t, fixedKeys{{Key: &key.PublicKey, KeyID: "ec"}}, now.Now)
 	if _, _, err := c.verifier.verify(t.Context(), forge(t, jose.ES256, key, "", goodClaims(now.Now()))); err != nil {
@@ -167,7 +169,7 @@ func TestKeySetsHoldPublicKeysOnly(t *testing.T) {
 }
 
 func TestKeysOfAnIssuerRotate(t *testing.T) {
-	now := newClock()
+	now := clocktest.New()
 	keys := []*ecdsa.PrivateKey{newECDSA(t), newECDSA(t), newECDSA(t)}
 	var current, fetched atomic.Int64
 	var down atomic.Bool
@@ -199,21 +201,21 @@ func TestKeysOfAnIssuerRotate(t *testing.T) {
 	step("first", try(0), true, 1)
 	step("known", try(0), true, 1)
 	step("unknown at once", try(1), false, 1)
-	now.pass(fetchEvery)
+	now.Pass(fetchEvery)
 	current.Store(1)
 	step("new key", try(1), true, 2)
 	step("old key", try(0), false, 2)
 	down.Store(true)
-	now.pass(2 * time.Hour)
+	now.Pass(2 * time.Hour)
 	step("issuer down", try(1), true, 3)
 	down.Store(false)
 	current.Store(2)
-	now.pass(fetchEvery)
+	now.Pass(fetchEvery)
 	step("issuer back", try(2), true, 4)
 }
 
 func TestKeysInAFileRotate(t *testing.T) {
-	now := newClock()
+	now := clocktest.New()
 	first, second := newECDSA(t), newECDSA(t)
 	path := write(t, "jwks.json", jwks(t, jose.JSONWebKey{Key: &first.PublicKey, KeyID: "a"}))
 	c, err := newControl(Config{Trusted: []TrustedIssuer{{Name: "ci", Issuer: "https://issuer", JWKS: path}}}, slog.New(slog.DiscardHandler), now.Now)

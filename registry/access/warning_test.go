@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/cloudlets/cloudlets/registry/clocktest"
 )
 
 func TestWarningsAreToldWhoAsks(t *testing.T) {
@@ -11,7 +13,7 @@ func TestWarningsAreToldWhoAsks(t *testing.T) {
 		{Repositories: []string{"old/**"}, Text: `use "new" \ instead`},
 		{Repositories: []string{"*"}, Tags: []string{"*-rc*", "edge"}, Text: "not for production"},
 		{Repositories: []string{"**"}, Tags: []string{"edge"}, Text: "moves"},
-	}}, newClock().Now)
+	}}, clocktest.New().Now)
 	old, rc, moves := `299 - "use \"new\" \\ instead"`, `299 - "not for production"`, `299 - "moves"`
 	index := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`
 	for path, want := range map[string][]string{
@@ -37,7 +39,7 @@ func TestWarningsAreBounded(t *testing.T) {
 	for range 10 {
 		c.Warnings = append(c.Warnings, Warning{Repositories: []string{"**"}, Text: strings.Repeat("x", maxWarning)})
 	}
-	got := start(t, c, newClock().Now).do(t, "GET", "/v2/a/manifests/v1", "", "").header["Warning"]
+	got := start(t, c, clocktest.New().Now).do(t, "GET", "/v2/a/manifests/v1", "", "").header["Warning"]
 	if len(got) != 4 || len(strings.Join(got, "")) > 4096 {
 		t.Errorf("got %d warnings of %d bytes", len(got), len(strings.Join(got, "")))
 	}

@@ -57,14 +57,14 @@ func BenchmarkCollect(b *testing.B) {
 				url := w.serve() + "/v2/a/manifests/v1"
 				w.reads(url, time.Second, nil) // connects
 				idle := w.reads(url, 5*time.Second, nil)
-				w.clock.pass(lease)
+				w.clock.Pass(lease)
 				done := make(chan struct{})
 				var reader sync.WaitGroup
 				var busy time.Duration
 				reader.Go(func() { busy = w.reads(url, time.Hour, done) })
 				b.StartTimer()
 				r := w.mustCollect()
-				w.clock.pass(delay)
+				w.clock.Pass(delay)
 				r.Removed += w.mustCollect().Removed
 				b.StopTimer()
 				close(done)

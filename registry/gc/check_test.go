@@ -52,7 +52,7 @@ func testCheck(t *testing.T, w *world) {
 	if f = w.check(false); len(f.Damaged) != 0 {
 		t.Fatalf("after all: %+v", f)
 	}
-	w.clock.pass(delay)
+	w.clock.Pass(delay)
 	w.gc.mustSweep(t)
 	w.wantBlob("a", short)
 }

@@ -18,9 +18,9 @@ import (
 func TestObjectThatCannotBeRemovedStaysInTheTrash(t *testing.T) {
 	w := newWorld(t, engines["sqlite"], 0, Policy{})
 	d := w.mustPush("a", "one")
-	w.clock.pass(lease)
+	w.clock.Pass(lease)
 	w.mustCollect()
-	w.clock.pass(delay)
+	w.clock.Pass(delay)
 	w.memory.failRemove = func(bool) error { return errors.New("out of order") }
 	if _, err := w.gc.Collect(t.Context()); err == nil || !strings.Contains(err.Error(), "out of order") {
 		t.Fatalf("got the error %v", err)
@@ -29,7 +29,7 @@ func TestObjectThatCannotBeRemovedStaysInTheTrash(t *testing.T) {
 	if n := len(w.memory.keys()); n != 1 {
 		t.Fatalf("there are %d objects", n)
 	}
-	w.clock.pass(time.Hour)
+	w.clock.Pass(time.Hour)
 	if r := w.mustCollect(); r.Removed != 1 || len(w.memory.keys()) != 0 {
 		t.Errorf("blob %s: removed %d objects, %q are left", d, r.Removed, w.memory.keys())
 	}
@@ -39,7 +39,7 @@ func TestPlanChangesNothing(t *testing.T) {
 	w := newWorld(t, engines["sqlite"], 0, Policy{Rules: []Rule{{Repositories: "**", KeepNewest: 1}}})
 	w.mustPut("a", nil, "v1")
 	w.mustPush("a", "one")
-	w.clock.pass(lease)
+	w.clock.Pass(lease)
 	w.mustPut("a", nil, "v2")
 	for range 2 {
 		r, err := w.gc.Plan(t.Context())
@@ -58,7 +58,7 @@ func TestPolicyRetiresOldTags(t *testing.T) {
 	for _, repository := range []string{"golden/debian", "other"} {
 		for _, tag := range []string{"release-1", "v1", "v2", "held", "v3", "v4"} {
 			w.mustPut(repository, []metadata.Reference{{Digest: digest.FromString(tag), Kind: metadata.RefLayer, Sparse: true}}, tag)
-			w.clock.pass(time.Minute)
+			w.clock.Pass(time.Minute)
 		}
 		if err := w.meta.SetHold(t.Context(), repository, metadata.Hold{Reference: "held"}); err != nil {
 			t.Fatal(err)
@@ -105,7 +105,7 @@ func TestUndeleteRestoresAnImage(t *testing.T) {
 	if err := w.meta.DeleteManifest(t.Context(), "a", m, "client"); err != nil {
 		t.Fatal(err)
 	}
-	w.clock.pass(delay - time.Second)
+	w.clock.Pass(delay - time.Second)
 	again := func() error {
 		return Undelete(t.Context(), w.meta, "a", m, func(context.Context, metadata.Grave) error {
 			return w.meta.PutManifest(t.Context(), put)
@@ -118,9 +118,9 @@ func TestUndeleteRestoresAnImage(t *testing.T) {
 	if err := w.meta.DeleteManifest(t.Context(), "a", m, "client"); err != nil {
 		t.Fatal(err)
 	}
-	w.clock.pass(lease + delay)
+	w.clock.Pass(lease + delay)
 	w.mustCollect()
-	w.clock.pass(delay)
+	w.clock.Pass(delay)
 	w.mustCollect()
 	if err := again(); !errors.Is(err, blobstore.ErrNotFound) {
 		t.Errorf("after the delay: got the error %v", err)
@@ -179,7 +179,7 @@ func (w *world) collectUntil(done <-chan struct{}) {
 		case <-done:
 			return
 		default:
-			w.clock.pass(time.Hour)
+			w.clock.Pass(time.Hour)
 			if err := w.gc.pass(w.ctx, new(Result)); err != nil {
 				w.t.Error(err)
 				return

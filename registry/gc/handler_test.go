@@ -72,7 +72,7 @@ func TestHoldAndUndeleteOverHTTP(t *testing.T) {
 	do("DELETE", extension+"holds/v1", "", 202)
 	do("DELETE", manifest, "", 202)
 
-	w.clock.pass(lease)
+	w.clock.Pass(lease)
 	if r := w.mustCollect(); r.Reviewed.Blobs != 1 {
 		t.Fatalf("got %+v, want the blob to be collected", r)
 	}

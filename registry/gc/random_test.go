@@ -77,7 +77,7 @@ func (w *world) turn() {
 		w.collect()
 		w.wantWhole()
 	default:
-		w.clock.pass(time.Duration(w.rand.IntN(20)) * time.Hour)
+		w.clock.Pass(time.Duration(w.rand.IntN(20)) * time.Hour)
 	}
 }
 
@@ -88,7 +88,7 @@ func (w *world) settle() {
 		w.abandon()
 	}
 	for range 12 {
-		w.clock.pass(25 * time.Hour)
+		w.clock.Pass(25 * time.Hour)
 		if _, err := w.gc.Collect(w.ctx); err != nil {
 			w.t.Fatal(err)
 		}

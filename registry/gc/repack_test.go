@@ -33,7 +33,7 @@ func testRepack(t *testing.T, w *world) {
 	}
 	w.mustForget("a", older)
 	for range 3 { // the link is reviewed
-		w.clock.pass(lease)
+		w.clock.Pass(lease)
 		if plan, err := w.gc.PlanRepack(w.ctx); err != nil || w.unlinked(older) && plan.Bytes != 75_000 {
 			t.Fatalf("the plan is %+v, %v", plan, err)
 		}
@@ -51,7 +51,7 @@ func testRepack(t *testing.T, w *world) {
 		w.wantBlob("a", newer)
 	}
 	for range 4 {
-		w.clock.pass(delay)
+		w.clock.Pass(delay)
 		w.mustCollect()
 		w.wantBlob("a", newer)
 	}

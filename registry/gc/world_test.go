@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 
 	"github.com/cloudlets/cloudlets/blobstore"
 	"github.com/cloudlets/cloudlets/extent"
+	"github.com/cloudlets/cloudlets/registry/clocktest"
 	"github.com/cloudlets/cloudlets/registry/metadata"
 	"github.com/cloudlets/cloudlets/registry/metadata/pgtest"
 )
@@ -43,30 +43,12 @@ func opened(t testing.TB) func(*metadata.Store, error) *metadata.Store {
 	}
 }
 
-// clock is moved by hand.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) read() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 // world is a registry's inside, and what its clients were told.
 type world struct {
 	t      testing.TB
 	ctx    context.Context
 	rand   *rand.Rand
-	clock  clock
+	clock  *clocktest.Clock
 	memory *memory
 	meta   *metadata.Store
 	blobs  *blobstore.Store
@@ -110,11 +92,11 @@ const (
 func newWorld(t testing.TB, engine func(testing.TB, metadata.Options) *metadata.Store, seed uint64, policy Policy) *world {
 	w := &world{
 		t: t, ctx: t.Context(), rand: rand.New(rand.NewPCG(seed, 0)), memory: newMemory(),
-		clock: clock{now: time.Unix(1_700_000_000, 0)},
+		clock: clocktest.New(),
 		acked: make(map[name]*acked), gone: make(map[name]*acked), tags: make(map[[2]string]digest.Digest),
 		holds: make(map[[2]string]bool), told: make(map[name]time.Time), done: make(map[string]int),
 	}
-	w.meta = engine(t, metadata.Options{Clock: w.clock.read, Lease: lease, Upload: upload, Trash: delay})
+	w.meta = engine(t, metadata.Options{Clock: w.clock.Now, Lease: lease, Upload: upload, Trash: delay})
 	var err error
 	if w.blobs, err = blobstore.New(w.memory, w.meta); err != nil {
 		t.Fatal(err)
@@ -177,7 +159,7 @@ func (w *world) content() []byte { return fmt.Appendf(nil, "content %d", w.rand.
 func (w *world) pushBlob(repository string, content []byte, yield func(error) bool) (digest.Digest, error) {
 	d, err := w.sendBlob(repository, content, yield)
 	if err == nil {
-		w.told[name{repository, d}] = w.clock.read()
+		w.told[name{repository, d}] = w.clock.Now()
 	}
 	return d, err
 }
@@ -334,8 +316,8 @@ func (w *world) wantPromisesKept(repository string, err error) {
 		return
 	}
 	for _, d := range missing.Digests {
-		if at, ok := w.told[name{repository, d}]; ok && w.clock.read().Sub(at) < lease/2 {
-			w.t.Fatalf("blob %s of %s is missing, promised %v ago", d, repository, w.clock.read().Sub(at))
+		if at, ok := w.told[name{repository, d}]; ok && w.clock.Now().Sub(at) < lease/2 {
+			w.t.Fatalf("blob %s of %s is missing, promised %v ago", d, repository, w.clock.Now().Sub(at))
 		}
 	}
 }

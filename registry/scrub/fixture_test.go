@@ -2,7 +2,6 @@ package scrub_test
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +25,7 @@ import (
 	"github.com/cloudlets/cloudlets/blobstore/s3/s3test"
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/registry"
+	"github.com/cloudlets/cloudlets/registry/clocktest"
 	"github.com/cloudlets/cloudlets/registry/metadata"
 	"github.com/cloudlets/cloudlets/registry/metadata/pgtest"
 	"github.com/cloudlets/cloudlets/registry/scrub"
@@ -120,36 +119,13 @@ func (b *bucket) remove(t testing.TB, key string) {
 	must(t, b.client.RemoveObject(t.Context(), b.config.Bucket, bytesOf(key), minio.RemoveObjectOptions{}))
 }
 
-// clock stands still unless somebody waits or it is moved.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) read() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func (c *clock) wait(ctx context.Context, d time.Duration) error {
-	c.pass(d)
-	return ctx.Err()
-}
-
 const interval = 24 * time.Hour
 
 // fixture is a registry that is scrubbed.
 type fixture struct {
 	t     testing.TB
 	place place
-	clock *clock
+	clock *clocktest.Clock
 	meta  *metadata.Store
 	blobs *blobstore.Store
 	scrub *scrub.Scrubber
@@ -164,20 +140,18 @@ const (
 // backends are the pairs of a database and a place that are tested.
 var backends = map[string]func(t testing.TB, change func(*scrub.Config)) *fixture{
 	onFiles: func(t testing.TB, change func(*scrub.Config)) *fixture {
-		c := newClock()
-		meta, err := metadata.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "metadata.sqlite"), metadata.Options{Clock: c.read})
+		c := clocktest.New()
+		meta, err := metadata.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "metadata.sqlite"), metadata.Options{Clock: c.Now})
 		must(t, err)
 		return newFixture(t, c, meta, directory(t.TempDir()), change)
 	},
 	onBucket: func(t testing.TB, change func(*scrub.Config)) *fixture {
-		c := newClock()
-		meta, err := metadata.OpenPostgres(t.Context(), pgtest.Database(t), metadata.Options{Clock: c.read})
+		c := clocktest.New()
+		meta, err := metadata.OpenPostgres(t.Context(), pgtest.Database(t), metadata.Options{Clock: c.Now})
 		must(t, err)
 		return newFixture(t, c, meta, newBucket(t), change)
 	},
 }
-
-func newClock() *clock { return &clock{now: time.Unix(1_700_000_000, 0)} }
 
 // onBoth runs a test on every backend.
 func onBoth(t *testing.T, test func(t *testing.T, f *fixture)) {
@@ -186,7 +160,7 @@ func onBoth(t *testing.T, test func(t *testing.T, f *fixture)) {
 	}
 }
 
-func newFixture(t testing.TB, c *clock, meta *metadata.Store, p place, change func(*scrub.Config)) *fixture {
+func newFixture(t testing.TB, c *clocktest.Clock, meta *metadata.Store, p place, change func(*scrub.Config)) *fixture {
 	t.Helper()
 	t.Cleanup(func() { meta.Close() })
 	blobs, err := blobstore.New(p.driver(t), meta)
@@ -206,7 +180,7 @@ func (f *fixture) scrubber(change func(*scrub.Config)) *scrub.Scrubber {
 	f.t.Helper()
 	c := scrub.WithClock(scrub.Config{
 		Metadata: f.meta, Blobs: f.blobs, Interval: interval, Log: slog.New(slog.DiscardHandler),
-	}, f.clock.read, f.clock.wait)
+	}, f.clock.Now, f.clock.Wait)
 	if change != nil {
 		change(&c)
 	}
@@ -379,7 +353,7 @@ func (f *fixture) restart() *fixture {
 // verify lets the interval pass and verifies what is due, which is everything.
 func (f *fixture) verify() scrub.Result {
 	f.t.Helper()
-	f.clock.pass(interval)
+	f.clock.Pass(interval)
 	r, err := f.scrub.Verify(f.t.Context())
 	must(f.t, err)
 	return r

@@ -81,7 +81,7 @@ func TestRepairNoticesARestoredObject(t *testing.T) {
 		if r := f.repair(); r.Repaired != 0 {
 			t.Fatalf("before its time: %+v", r)
 		}
-		f.clock.pass(time.Hour)
+		f.clock.Pass(time.Hour)
 		if r := f.repair(); r.Repaired != 1 {
 			t.Fatalf("%+v", r)
 		}
@@ -105,7 +105,7 @@ func TestRepairFetchesFromAnUpstream(t *testing.T) {
 					if r := f.repair(); r.Repaired != 0 {
 						t.Fatalf("from nothing: %+v", r)
 					}
-					f.clock.pass(time.Hour)
+					f.clock.Pass(time.Hour)
 				}
 				upstream.mustPush(m.content[d])
 				if r := f.repair(); r.Repaired != 1 {

@@ -63,7 +63,7 @@ func testDamage(t *testing.T, f *fixture, m family, d digest.Digest, damage func
 	// What is pushed again is served again, and so is what is read from it.
 	f.mustPush(m.content[d])
 	f.wantServed(m.all()...)
-	f.clock.pass(time.Hour)
+	f.clock.Pass(time.Hour)
 	if r := f.verify(); r.Damaged != 0 || r.Unknown != 0 || r.Verified != 5 {
 		t.Errorf("verified after all: %+v", r)
 	}
@@ -142,7 +142,7 @@ func TestStoreThatFailsIsNoDamage(t *testing.T) {
 	f := backends[onBucket](t, nil)
 	proxy := f.place.(*bucket).proxy
 	m := f.family()
-	f.clock.pass(interval)
+	f.clock.Pass(interval)
 	for name, fault := range map[string]s3test.Fault{"busy": s3test.Busy, "no answer": s3test.LostOut} {
 		proxy.Fail(func(r *http.Request) s3test.Fault { return fault })
 		if r, err := f.scrub.Verify(t.Context()); r.Damaged != 0 || r.Verified != 0 || err == nil && r.Unknown == 0 {
@@ -151,10 +151,10 @@ func TestStoreThatFailsIsNoDamage(t *testing.T) {
 		if found, err := f.meta.Quarantined(t.Context(), "", "", 10); err != nil || len(found) != 0 {
 			t.Errorf("%s: in quarantine are %+v (%v)", name, found, err)
 		}
-		f.clock.pass(time.Hour)
+		f.clock.Pass(time.Hour)
 	}
 	proxy.Fail(nil)
-	f.clock.pass(time.Hour)
+	f.clock.Pass(time.Hour)
 	if r, err := f.scrub.Verify(t.Context()); err != nil || r.Verified != 5 {
 		t.Errorf("afterwards: %+v, %v", r, err)
 	}
@@ -171,13 +171,13 @@ func TestPlaceThatIsNotThereIsNoDamage(t *testing.T) {
 	content := f.place.read(t, f.record(d).Key)
 	f.place.remove(t, f.record(d).Key)
 	present = absent
-	f.clock.pass(interval)
+	f.clock.Pass(interval)
 	if r, err := f.scrub.Verify(t.Context()); err != nil || r.Damaged != 0 || r.Unknown != 1 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	f.place.write(t, f.record(d).Key, content)
 	present = nil
-	f.clock.pass(time.Hour)
+	f.clock.Pass(time.Hour)
 	if r, err := f.scrub.Verify(t.Context()); err != nil || r.Verified != 1 {
 		t.Errorf("mounted again: %+v, %v", r, err)
 	}
@@ -189,7 +189,7 @@ func TestScrubbersShareTheWork(t *testing.T) {
 		for i := range blobs {
 			f.mustPush(random(100, uint64(i)))
 		}
-		f.clock.pass(interval)
+		f.clock.Pass(interval)
 		var nodes sync.WaitGroup
 		results := make([]scrub.Result, 3)
 		for i := range results {
@@ -225,14 +225,14 @@ func TestScrubKeepsToItsRate(t *testing.T) {
 	for i := range 40 {
 		f.mustPush(random(10, uint64(i)))
 	}
-	f.clock.pass(interval)
-	begin := f.clock.read()
+	f.clock.Pass(interval)
+	begin := f.clock.Now()
 	r, err := f.scrub.Verify(t.Context())
 	if err != nil || r.Verified != 43 {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	// Small ones count as 128 KiB each: they cost a disk as much.
-	took := f.clock.read().Sub(begin)
+	took := f.clock.Now().Sub(begin)
 	least := 15*time.Second + 40*time.Second/8 - 2*time.Second
 	if took < least || took > least+5*time.Second {
 		t.Errorf("15 MiB and 40 small blobs took %v at 1 MiB/s, want %v or a little more", took, least)

@@ -125,7 +125,7 @@ func testPromise(t *testing.T, f *fixture) {
 	for range 5 { // renewed whenever less than half is left
 		_, err := f.PromiseBlob(f.ctx, "a", d)
 		f.must(err)
-		f.pass(day * 2 / 3)
+		f.clock.Pass(day * 2 / 3)
 	}
 	_, err := f.PromiseBlob(f.ctx, "a", digestOf("two"))
 	f.wantErr(err, metadata.ErrBlobUnknown)
@@ -169,13 +169,13 @@ func testUpload(t *testing.T, f *fixture) {
 	f.must(err)
 	same(t, got, u)
 	next := blobstore.Upload{Key: "uploads/other", Offset: 1 << 40, Algorithm: digest.SHA512, HashState: []byte{0, 1, 255}, ObjectState: []byte{255, 0}}
-	f.pass(time.Hour)
+	f.clock.Pass(time.Hour)
 	f.must(f.SaveUpload(f.ctx, &u, next))
 	got, err = f.Upload(f.ctx, "a/b", "id")
 	f.must(err)
 	same(t, got, u)
 	same(t, got.State, next)
-	same(t, got.Expires, f.clock().Add(day))
+	same(t, got.Expires, f.clock.Now().Add(day))
 	_, err = f.Upload(f.ctx, "a", "id")
 	f.wantErr(err, metadata.ErrUploadUnknown)
 	_, err = f.Upload(f.ctx, "a/b", "other")
@@ -206,9 +206,9 @@ func testUploadConflict(t *testing.T, f *fixture) {
 
 func testUploadExpiry(t *testing.T, f *fixture) {
 	upload(f, "one")
-	f.pass(day / 2)
+	f.clock.Pass(day / 2)
 	late := upload(f, "two")
-	f.pass(day / 2)
+	f.clock.Pass(day / 2)
 	_, err := f.Upload(f.ctx, "a/b", "one")
 	f.wantErr(err, metadata.ErrUploadUnknown)
 	n, err := f.ExpireUploads(f.ctx, 10)
@@ -239,7 +239,7 @@ func testTrash(t *testing.T, f *fixture) {
 	for _, id := range []string{"one", "two", "three"} {
 		u := upload(f, id)
 		f.must(f.CancelUpload(f.ctx, &u))
-		f.pass(time.Second)
+		f.clock.Pass(time.Second)
 	}
 	keys, err := f.DueTrash(f.ctx, 2)
 	f.must(err)
@@ -249,7 +249,7 @@ func testTrash(t *testing.T, f *fixture) {
 	keys, err = f.DueTrash(f.ctx, 2)
 	f.must(err)
 	same(t, keys, []string{"uploads/three"})
-	f.pass(-day)
+	f.clock.Pass(-day)
 	keys, err = f.DueTrash(f.ctx, 2)
 	f.must(err)
 	same(t, len(keys), 0)

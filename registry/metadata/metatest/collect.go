@@ -80,9 +80,9 @@ func testLetGoOfFamily(t *testing.T, f *fixture) {
 	f.must(f.DeleteManifest(f.ctx, "a", index.Manifest.Digest, "tester"))
 	same(t, f.queued(), int64(2))
 	day2 := func(string) time.Duration { return 2 * day }
-	f.pass(2*day - time.Second)
+	f.clock.Pass(2*day - time.Second)
 	same(t, f.collect(day2).Manifests, 0)
-	f.pass(time.Second)
+	f.clock.Pass(time.Second)
 	same(t, f.collect(day2).Manifests, 2)
 	for _, d := range []digest.Digest{child, referrer.Manifest.Digest} {
 		_, err := f.StatManifest(f.ctx, "a", d)
@@ -95,13 +95,13 @@ func testPromiseOutlivesReview(t *testing.T, f *fixture) {
 	image := put("a", "image", layer(d))
 	f.must(f.PutManifest(f.ctx, image)) // ends the lease
 	f.must(f.DeleteManifest(f.ctx, "a", image.Manifest.Digest, "tester"))
-	f.pass(day - time.Second)
+	f.clock.Pass(day - time.Second)
 	same(t, f.collect(forever), metadata.Reviewed{})
 	_, err := f.PromiseBlob(f.ctx, "a", d)
 	f.must(err)
-	f.pass(time.Second)
+	f.clock.Pass(time.Second)
 	same(t, f.collect(forever), metadata.Reviewed{Postponed: 1})
-	f.pass(day)
+	f.clock.Pass(day)
 	same(t, f.collect(forever), metadata.Reviewed{Links: 1, Blobs: 1, Bytes: 3})
 	_, err = f.LookupBlob(f.ctx, d)
 	f.wantErr(err, blobstore.ErrNotFound)
@@ -115,15 +115,15 @@ func testLetGoAgain(_ *testing.T, f *fixture) {
 		f.must(f.DeleteManifest(f.ctx, "a", image.Manifest.Digest, "tester"))
 	}
 	use()
-	f.pass(day - time.Hour)
+	f.clock.Pass(day - time.Hour)
 	_, err := f.PromiseBlob(f.ctx, "a", d) // to somebody else
 	f.must(err)
 	use()
-	f.pass(2 * time.Hour)
+	f.clock.Pass(2 * time.Hour)
 	f.collect(forever)
 	_, err = f.Blob(f.ctx, "a", d)
 	f.must(err)
-	f.pass(day)
+	f.clock.Pass(day)
 	f.collect(forever)
 	_, err = f.Blob(f.ctx, "a", d)
 	f.wantErr(err, metadata.ErrBlobUnknown)
@@ -131,7 +131,7 @@ func testLetGoAgain(_ *testing.T, f *fixture) {
 
 func testReviewDry(t *testing.T, f *fixture) {
 	d := f.blob("a", "one")
-	f.pass(day)
+	f.clock.Pass(day)
 	want := metadata.Reviewed{Links: 1, Blobs: 1, Bytes: 3}
 	for range 2 {
 		done, err := f.ReviewDry(f.ctx, forever)
@@ -149,9 +149,9 @@ func testRestore(t *testing.T, f *fixture) {
 	r.Kind, r.Needs = blobstore.Mapped, []digest.Digest{digestOf("one")}
 	_, err := f.CommitBlob(f.ctx, "a", r, nil)
 	f.must(err)
-	f.pass(day)
+	f.clock.Pass(day)
 	same(t, f.collect(forever).Blobs, 2)
-	f.pass(day - time.Second)
+	f.clock.Pass(day - time.Second)
 	keys, err := f.ClaimTrash(f.ctx, 10)
 	f.must(err)
 	same(t, len(keys), 0)
@@ -162,9 +162,9 @@ func testRestore(t *testing.T, f *fixture) {
 	_, err = f.LookupBlob(f.ctx, digestOf("one"))
 	f.must(err)
 
-	f.pass(day)
+	f.clock.Pass(day)
 	same(t, f.collect(forever).Blobs, 2)
-	f.pass(day)
+	f.clock.Pass(day)
 	keys, err = f.ClaimTrash(f.ctx, 10)
 	f.must(err)
 	same(t, len(keys), 2)
@@ -172,7 +172,7 @@ func testRestore(t *testing.T, f *fixture) {
 	again, err := f.ClaimTrash(f.ctx, 10)
 	f.must(err)
 	same(t, len(again), 0) // somebody is at it
-	f.pass(time.Hour)
+	f.clock.Pass(time.Hour)
 	again, err = f.ClaimTrash(f.ctx, 10)
 	f.must(err)
 	same(t, len(again), 2) // and has come to nothing
@@ -197,7 +197,7 @@ func testHolds(t *testing.T, f *fixture) {
 	f.wantErr(f.PutManifest(f.ctx, put("a", "other", nil, "v1")), metadata.ErrHeld)
 	f.wantErr(f.RemoveBlob(f.ctx, "a", loose), metadata.ErrHeld)
 	f.must(f.PutManifest(f.ctx, image))
-	f.pass(10 * day)
+	f.clock.Pass(10 * day)
 	same(t, f.collect(func(string) time.Duration { return 0 }), metadata.Reviewed{Kept: 1})
 
 	f.must(f.SetHold(f.ctx, "a", holdFor(string(image.Manifest.Digest))))
@@ -210,7 +210,7 @@ func testHolds(t *testing.T, f *fixture) {
 	f.must(f.LiftHold(f.ctx, "a", string(loose)))
 	f.must(f.LiftHold(f.ctx, "a", string(image.Manifest.Digest)))
 	f.wantErr(f.LiftHold(f.ctx, "a", string(loose)), metadata.ErrManifestUnknown)
-	f.pass(2 * day)
+	f.clock.Pass(2 * day)
 	done := f.collect(func(string) time.Duration { return 0 })
 	same(t, done.Manifests, 1)
 	same(t, done.Blobs, 1)
@@ -223,10 +223,10 @@ func testRenderOfGoneImage(t *testing.T, f *fixture) {
 	artifact.Manifest.Subject = image
 	f.must(f.PutManifest(f.ctx, artifact))
 	f.must(f.DeleteManifest(f.ctx, "a", image, "tester"))
-	f.pass(day)
+	f.clock.Pass(day)
 	f.collect(forever) // an artifact that nobody knows to be a render stays
 	f.must(f.SaveRender(f.ctx, "a", metadata.Render{Derivation: digestOf("key"), Artifact: artifact.Manifest.Digest, Blob: d}))
-	f.pass(day)
+	f.clock.Pass(day)
 	same(t, f.collect(forever).Manifests, 1)
 }
 
@@ -241,7 +241,7 @@ func testOrphans(t *testing.T, f *fixture) {
 		after time.Duration
 		want  int
 	}{{0, 0}, {2*day - time.Second, 0}, {time.Second, 1}, {0, 0}} {
-		f.pass(step.after)
+		f.clock.Pass(step.after)
 		unknown, err := f.UnknownObjects(f.ctx, keys)
 		f.must(err)
 		n, err := f.SuspectObjects(f.ctx, unknown)
@@ -252,7 +252,7 @@ func testOrphans(t *testing.T, f *fixture) {
 	f.must(err)
 	same(t, got, []string{"objects/lost"})
 	f.forget(got...)
-	f.must(f.ForgetSuspects(f.ctx, f.clock().Add(day)))
+	f.must(f.ForgetSuspects(f.ctx, f.clock.Now().Add(day)))
 	_, err = f.CommitBlob(f.ctx, "a", record("lost"), nil) // its writer wakes up
 	f.wantErr(err, blobstore.ErrNotFound)
 }
@@ -265,12 +265,12 @@ func testSuspectIsCleared(t *testing.T, f *fixture) {
 		return n
 	}
 	same(t, see(), 0)
-	f.pass(day)
-	f.must(f.ForgetSuspects(f.ctx, f.clock())) // the object was not listed since
-	f.pass(day)
+	f.clock.Pass(day)
+	f.must(f.ForgetSuspects(f.ctx, f.clock.Now())) // the object was not listed since
+	f.clock.Pass(day)
 	same(t, see(), 0)
 	f.blob("a", "one") // its writer was only slow
-	f.pass(5 * day)
+	f.clock.Pass(5 * day)
 	same(t, see(), 0)
 	same(t, see(), 0)
 	_, err := f.LookupBlob(f.ctx, digestOf("one"))
@@ -282,7 +282,7 @@ func testDuties(t *testing.T, f *fixture) {
 		after time.Duration
 		want  bool
 	}{{0, true}, {0, false}, {time.Hour - 1*time.Second, false}, {time.Second, true}, {0, false}} {
-		f.pass(step.after)
+		f.clock.Pass(step.after)
 		mine, err := f.ClaimDuty(f.ctx, "dishes", time.Hour)
 		f.must(err)
 		same(t, mine, step.want)
@@ -291,7 +291,7 @@ func testDuties(t *testing.T, f *fixture) {
 
 func testRetireTag(t *testing.T, f *fixture) {
 	f.manifest("a", "one", "v1")
-	f.pass(time.Second)
+	f.clock.Pass(time.Second)
 	f.manifest("a", "two", "v2")
 	tags, err := f.TagsByAge(f.ctx, "a")
 	f.must(err)
@@ -320,7 +320,7 @@ func testGraves(t *testing.T, f *fixture) {
 	f.must(err)
 	same(t, len(graves), 1)
 	for _, want := range []int{0, 1} { // as long as a blob of it would last
-		f.pass(day)
+		f.clock.Pass(day)
 		n, err := f.ExpireGraves(f.ctx, 10)
 		f.must(err)
 		same(t, n, want)

@@ -60,7 +60,7 @@ func testEvents(t *testing.T, f *fixture) {
 		if i > 0 && q.Position <= queued[i-1].Position {
 			t.Errorf("event %d has the position %d after %d", i, q.Position, queued[i-1].Position)
 		}
-		if q.Event.Origin.Address != origin.Address || !q.Event.At.Equal(f.now) {
+		if q.Event.Origin.Address != origin.Address || !q.Event.At.Equal(f.clock.Now()) {
 			t.Errorf("event %d comes from %+v at %v", i, q.Event.Origin, q.Event.At)
 		}
 	}
@@ -101,7 +101,7 @@ func testFailedChange(t *testing.T, f *fixture) {
 	f.wantErr(f.PutManifest(f.ctx, missing), metadata.ErrBlobUnknown)
 	f.wantErr(f.DeleteTag(f.ctx, "a", "v2", "bob"), metadata.ErrManifestUnknown)
 	f.wantErr(f.MountBlob(f.ctx, "a", "", digestOf("absent")), metadata.ErrBlobUnknown)
-	f.pass(3 * day)
+	f.clock.Pass(3 * day)
 	_, err := f.ReviewDry(f.ctx, forever)
 	f.must(err)
 	same(t, len(f.events()), before)
@@ -124,7 +124,7 @@ func testDelivery(t *testing.T, f *fixture) {
 	same(t, len(f.events()), 3)
 	advance("scanner", 0)
 	same(t, len(f.events()), 2)
-	f.pass(time.Minute)
+	f.clock.Pass(time.Minute)
 	states, err := f.Endpoints(f.ctx)
 	f.must(err)
 	sameAll(t, states, []metadata.EndpointState{{Name: "ci"}, {Name: "scanner", Pending: 2, Oldest: time.Minute}})
@@ -152,7 +152,7 @@ func testEndpointOwner(t *testing.T, f *fixture) {
 	claim("one", true)
 	claim("one", true)
 	claim("two", false)
-	f.pass(time.Minute)
+	f.clock.Pass(time.Minute)
 	claim("two", true)
 	f.wantErr(f.AdvanceEndpoint(f.ctx, "ci", "one", 5, time.Minute), metadata.ErrConflict)
 	f.must(f.ReleaseEndpoint(f.ctx, "ci", "one"))
@@ -167,16 +167,16 @@ func testEndpointOwner(t *testing.T, f *fixture) {
 func testForgottenEndpoint(t *testing.T, f *fixture) {
 	f.watch("ci", "scanner")
 	f.manifest("a", "image")
-	f.pass(day)
+	f.clock.Pass(day)
 	forgotten, err := f.RenewEndpoints(f.ctx, []string{"ci"}, day)
 	f.must(err)
 	sameAll(t, forgotten, nil)
-	f.pass(time.Second)
+	f.clock.Pass(time.Second)
 	forgotten, err = f.RenewEndpoints(f.ctx, []string{"ci"}, day)
 	f.must(err)
 	sameAll(t, forgotten, []string{"scanner"})
 	same(t, len(f.events()), 1)
-	f.pass(2 * day)
+	f.clock.Pass(2 * day)
 	forgotten, err = f.RenewEndpoints(f.ctx, nil, day)
 	f.must(err)
 	sameAll(t, forgotten, []string{"ci"})
@@ -189,7 +189,7 @@ func testTrimEvents(t *testing.T, f *fixture) {
 	f.watch("ci", "scanner")
 	for i := range 6 {
 		f.manifest("a", fmt.Sprint("image", i))
-		f.pass(time.Minute)
+		f.clock.Pass(time.Minute)
 	}
 	_, _, err := f.ClaimEndpoint(f.ctx, "ci", "me", time.Minute)
 	f.must(err)

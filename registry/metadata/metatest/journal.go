@@ -131,7 +131,7 @@ func testCompleteJournal(_ *testing.T, f *fixture) {
 	if len(journals) != 2 || !journals[0].Complete || journals[1].Complete {
 		f.T.Fatalf("got %+v", journals)
 	}
-	f.pass(day + time.Second)
+	f.clock.Pass(day + time.Second)
 	keys, err := f.DueTrash(f.ctx, 10)
 	if f.must(err); fmt.Sprint(keys) != fmt.Sprintf("[journal %d]", first.Number) {
 		f.T.Fatalf("the trash has %q", keys)
@@ -154,7 +154,7 @@ func testRebuild(_ *testing.T, f *fixture) {
 	f.must(f.BeginRebuild(f.ctx)) // again, after it was cut off
 	f.must(f.RebuildBlobs(f.ctx, []blobstore.Record{record("one")}))
 	f.must(f.RebuildEntries(f.ctx, []metadata.Entry{entry}))
-	last := f.clock().Add(time.Hour).UnixMicro()
+	last := f.clock.Now().Add(time.Hour).UnixMicro()
 	f.must(f.EndRebuild(f.ctx, "store", last, []metadata.Journal{{Number: last, Key: "old"}}))
 	f.wantErr(f.BeginRebuild(f.ctx), metadata.ErrNotEmpty)
 	if id, err := f.Bound(f.ctx); err != nil || id != "store" {

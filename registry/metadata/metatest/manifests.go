@@ -17,7 +17,7 @@ func testManifest(t *testing.T, f *fixture) {
 	p.Manifest.Subject = digestOf("subject")
 	f.must(f.PutManifest(f.ctx, p))
 	want := p.Manifest
-	want.Created = f.clock()
+	want.Created = f.clock.Now()
 	for _, tag := range []string{"v1", "v2"} {
 		got, err := f.Tagged(f.ctx, "a", tag)
 		f.must(err)
@@ -36,7 +36,7 @@ func testManifest(t *testing.T, f *fixture) {
 	list, err := f.Manifests(f.ctx, "a", "", 10)
 	f.must(err)
 	same(t, list, []metadata.Manifest{want})
-	f.pass(time.Hour)
+	f.clock.Pass(time.Hour)
 	f.must(f.PutManifest(f.ctx, p)) // again, and nothing changes
 	list, err = f.Manifests(f.ctx, "a", "", 10)
 	f.must(err)
@@ -107,15 +107,15 @@ func (f *fixture) putRefs(content string, refs []metadata.Reference) digest.Dige
 }
 
 func testTags(t *testing.T, f *fixture) {
-	start := f.clock()
+	start := f.clock.Now()
 	one := f.manifest("a", "one", "v1")
-	f.pass(time.Minute)
+	f.clock.Pass(time.Minute)
 	f.manifest("a", "one", "v1") // no change, no event
 	two := f.manifest("a", "two", "v1")
 	got, err := f.Tagged(f.ctx, "a", "v1")
 	f.must(err)
 	same(t, got.Digest, two)
-	f.pass(time.Minute)
+	f.clock.Pass(time.Minute)
 	f.must(f.DeleteTag(f.ctx, "a", "v1", "remover"))
 	f.wantErr(f.DeleteTag(f.ctx, "a", "v1", "remover"), metadata.ErrManifestUnknown)
 	_, err = f.Tagged(f.ctx, "a", "v1")
@@ -185,7 +185,7 @@ func testDeleteManifest(t *testing.T, f *fixture) {
 	history, err := f.TagHistory(f.ctx, "a", "v2", 0, 10)
 	f.must(err)
 	withoutIDs(history)
-	same(t, history[0], metadata.TagEvent{Tag: "v2", Previous: d, Actor: "remover", At: f.clock()})
+	same(t, history[0], metadata.TagEvent{Tag: "v2", Previous: d, Actor: "remover", At: f.clock.Now()})
 }
 
 func testDeleteChild(t *testing.T, f *fixture) {
@@ -255,7 +255,7 @@ func testRender(t *testing.T, f *fixture) {
 		Artifact:   digestOf("artifact"),
 		Blob:       digestOf("disk"),
 		Parameters: `{"format":"qcow2"}`,
-		Created:    f.clock(),
+		Created:    f.clock.Now(),
 	}
 	_, err := f.Render(f.ctx, "a", want.Derivation)
 	f.wantErr(err, metadata.ErrRenderUnknown)
@@ -264,7 +264,7 @@ func testRender(t *testing.T, f *fixture) {
 	f.wantErr(f.SaveRender(f.ctx, "a", want), metadata.ErrBlobUnknown)
 	f.blob("a", "disk")
 	f.must(f.SaveRender(f.ctx, "a", want))
-	f.pass(time.Hour)
+	f.clock.Pass(time.Hour)
 	f.must(f.SaveRender(f.ctx, "a", want))
 	got, err := f.Render(f.ctx, "a", want.Derivation)
 	f.must(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/cloudlets/cloudlets/blobstore"
+	"github.com/cloudlets/cloudlets/registry/clocktest"
 	"github.com/cloudlets/cloudlets/registry/metadata"
 )
 
@@ -82,8 +83,8 @@ func Run(t *testing.T, open Open) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			f := &fixture{T: t, ctx: t.Context(), now: time.Unix(1_700_000_000, 0).UTC()}
-			f.Store = open(t, metadata.Options{Clock: f.clock, Lease: day, Upload: day, Trash: day})
+			f := &fixture{T: t, ctx: t.Context(), clock: clocktest.New()}
+			f.Store = open(t, metadata.Options{Clock: f.clock.Now, Lease: day, Upload: day, Trash: day})
 			test(t, f)
 		})
 	}
@@ -94,23 +95,9 @@ const day = 24 * time.Hour
 // fixture is a store with a clock that stands still unless moved.
 type fixture struct {
 	*metadata.Store
-	T   *testing.T
-	ctx context.Context
-
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (f *fixture) clock() time.Time {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.now
-}
-
-func (f *fixture) pass(d time.Duration) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.now = f.now.Add(d)
+	T     *testing.T
+	ctx   context.Context
+	clock *clocktest.Clock
 }
 
 // must fails the test on an error.

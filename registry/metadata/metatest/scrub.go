@@ -96,7 +96,7 @@ func testQuarantine(t *testing.T, f *fixture) {
 	for repository, want := range map[string]int{"a": 1, "": 1, "b": 0} {
 		found, err := f.Quarantined(f.ctx, repository, "", 10)
 		f.must(err)
-		if len(found) != want || want > 0 && (found[0].Digest != elder.Digest || found[0].Reason != "a bit flipped" || !found[0].Since.Equal(f.now)) {
+		if len(found) != want || want > 0 && (found[0].Digest != elder.Digest || found[0].Reason != "a bit flipped" || !found[0].Since.Equal(f.clock.Now())) {
 			t.Errorf("in quarantine in %q: %+v", repository, found)
 		}
 	}
@@ -131,7 +131,7 @@ func testRepush(t *testing.T, f *fixture) {
 	keys, err := f.DueTrash(f.ctx, 10)
 	f.must(err)
 	same(t, keys, []string(nil))
-	f.pass(day)
+	f.clock.Pass(day)
 	keys, err = f.DueTrash(f.ctx, 10)
 	f.must(err)
 	if len(keys) != 2 {
@@ -190,13 +190,13 @@ func testScrubClaims(t *testing.T, f *fixture) {
 	}
 	for _, name := range []string{"one", "two", "long long", "new"} {
 		if name == "new" {
-			f.pass(23 * time.Hour)
+			f.clock.Pass(23 * time.Hour)
 		}
 		f.blob("a", name)
-		f.pass(time.Minute)
+		f.clock.Pass(time.Minute)
 	}
 	same(t, names(claim), []string(nil)) // nothing is due
-	f.pass(time.Hour)
+	f.clock.Pass(time.Hour)
 	same(t, names(claim), []string{"objects/one", "objects/two"}) // the third is too long
 	same(t, names(claim), []string{"objects/long long"})          // alone it is not
 	same(t, names(claim), []string(nil))
@@ -204,14 +204,14 @@ func testScrubClaims(t *testing.T, f *fixture) {
 	b, err := f.BlobToScrub(f.ctx, digestOf("two"))
 	f.must(err)
 	f.must(f.PutOffScrub(f.ctx, b))
-	f.pass(time.Minute)
+	f.clock.Pass(time.Minute)
 	same(t, names(claim), []string{"objects/two"}) // a minute after it failed
 	b, err = f.BlobToScrub(f.ctx, digestOf("two"))
 	f.must(err)
 	f.must(f.PutOffScrub(f.ctx, b))
-	f.pass(time.Minute)
+	f.clock.Pass(time.Minute)
 	same(t, names(claim), []string(nil)) // two minutes, the second time
-	f.pass(time.Hour)
+	f.clock.Pass(time.Hour)
 	same(t, names(claim), []string{"objects/two"}) // and nobody came to an end with the long one
 	same(t, names(claim), []string{"objects/long long"})
 

@@ -34,7 +34,7 @@ func testState(t *testing.T, f *fixture) {
 	same(t, state.Renders, int64(0))
 	same(t, len(state.Endpoints), 1)
 	same(t, state.Endpoints[0].Pending, int64(5))
-	f.pass(2 * day)
+	f.clock.Pass(2 * day)
 	keys, err := f.ClaimTrash(f.ctx, 10)
 	f.must(err)
 	same(t, f.forget(keys...), int64(4))
