@@ -10,8 +10,9 @@
 // parent, and a [Disk] is what every reader returns; a [Filesystem] is what readers
 // of filesystems return. [MaxPieces] bounds what any of it remembers.
 //
-// For both: a parent is what a file leaves content to, and its digest is the only
-// name it goes by: [FindParent], [Parent], [Base]. [UUID] makes the identities
+// For both: a parent is what a file leaves content to. Writers name it by its
+// digest, having compared the two: [Comparison], [Base]. Readers are given it, and
+// open nothing by the name in the file: [FindParent], [Parent]. [UUID] makes the identities
 // that formats want, of the disk and of nothing random.
 //
 // A grain is the unit in which a container allocates space: a cluster of qcow2,

@@ -6,7 +6,8 @@
 // leaves: the extent map of its disk, over those bytes.
 //
 // A qcow2 file refers to its parts only by their position in it, and the reader
-// refuses whatever names another file.
+// refuses whatever names another file. [OpenOver] reads files over a backing file,
+// which it is given.
 //
 // Specification: docs/interop/qcow2.rst of QEMU. All integers are big-endian.
 package qcow2

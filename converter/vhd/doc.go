@@ -5,7 +5,7 @@
 // VHD file, fixed, dynamic or differencing, whose content is referenced, never
 // copied. What enters [Open]: the bytes of a VHD file. What leaves: the extent
 // map of its disk, over those bytes. [OpenOver] reads differencing files too,
-// over parents that are named by their digest and by nothing else.
+// over the parent that it is given.
 //
 // Specification: Microsoft, "Virtual Hard Disk Image Format Specification",
 // version 1.0, 2006. All integers are big-endian.

@@ -4,7 +4,7 @@
 // VHDX file, dynamic, fixed or differencing, whose content is referenced, never
 // copied. What enters [Open]: the bytes of a VHDX file. What leaves: the extent
 // map of its disk, over those bytes. [OpenOver] reads differencing files too,
-// over parents that are named by their digest and by nothing else.
+// over the parent that it is given.
 //
 // Specification: Microsoft, [MS-VHDX]. All integers are little-endian, all
 // checksums CRC-32C.
