@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -165,6 +166,17 @@ func (s *server) eight(ctx context.Context, image, disk string) error {
 	return nil
 }
 
+// conversions measures two commands against each other.
+func conversions(ctx context.Context, rounds int, ours, theirs []string) ([]time.Duration, error) {
+	run := func(command []string) func(int) error {
+		return func(int) error {
+			_, err := run1(ctx, command[0], command[1:]...)
+			return err
+		}
+	}
+	return alternate(rounds, nil, run(ours), run(theirs))
+}
+
 // written measures conversions to a file on this machine.
 func written(ctx context.Context, s settings) error {
 	disk, err := makeDisk(ctx, s)
@@ -175,15 +187,9 @@ func written(ctx context.Context, s settings) error {
 	defer os.Remove(ours)
 	defer os.Remove(theirs)
 	for _, f := range planned {
-		took, err := alternate(s.rounds, nil,
-			func(int) error {
-				_, err := run1(ctx, s.binary, "-q", "render", disk, "--format", f.ours, "-o", ours)
-				return err
-			},
-			func(int) error {
-				_, err := run1(ctx, "qemu-img", "convert", "-f", "raw", "-O", f.qemu, disk, theirs)
-				return err
-			})
+		took, err := conversions(ctx, s.rounds,
+			[]string{s.binary, "-q", "render", disk, "--format", f.ours, "-o", ours},
+			[]string{"qemu-img", "convert", "-f", "raw", "-O", f.qemu, disk, theirs})
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.ours, err)
 		}
@@ -209,15 +215,9 @@ func compressed(ctx context.Context, s settings) error {
 		{"qcow2", "zstd", []string{"-O", "qcow2", "-o", "compression_type=zstd"}},
 		{"vmdk-stream", "zlib", []string{"-O", "vmdk", "-o", "subformat=streamOptimized"}},
 	} {
-		took, err := alternate(min(s.rounds, 3), nil,
-			func(int) error {
-				_, err := run1(ctx, s.binary, "-q", "render", disk, "--format", f.format, "--compress="+f.compress, "-o", ours)
-				return err
-			},
-			func(int) error {
-				_, err := run1(ctx, "qemu-img", append(append([]string{"convert", "-c", "-f", "raw"}, f.peer...), disk, theirs)...)
-				return err
-			})
+		took, err := conversions(ctx, min(s.rounds, 3),
+			[]string{s.binary, "-q", "render", disk, "--format", f.format, "--compress=" + f.compress, "-o", ours},
+			slices.Concat([]string{"qemu-img", "convert", "-c", "-f", "raw"}, f.peer, []string{disk, theirs}))
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.format, err)
 		}
