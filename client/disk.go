@@ -32,11 +32,7 @@ func (f *File) openDisk(ctx context.Context, o FileOptions) error {
 	if f.Kind.Type != kind.Disk && f.Kind.Type != kind.Filesystem {
 		return nil
 	}
-	find, err := f.findParent(ctx, o.Parent)
-	if err != nil {
-		return err
-	}
-	disk, err := f.openContainer(ctx, find)
+	disk, err := f.openContainer(ctx, o.Parent)
 	if errors.Is(err, converter.ErrUnreadable) {
 		return fmt.Errorf("%w: take the file as it is, with --verbatim", err)
 	}
@@ -55,13 +51,22 @@ func (f *File) openDisk(ctx context.Context, o FileOptions) error {
 	return nil
 }
 
-// openContainer opens the disk in the file with the reader of the container format
-// that was decided on. find has the parent that the file may leave content to.
-func (f *File) openContainer(ctx context.Context, find container.FindParent) (*container.Disk, error) {
-	if f.joined != nil {
-		return f.joined, nil
+// openContainer opens what is in the file with the reader of the container format
+// that was decided on, over the parent that the file may leave content to, or nil.
+func (f *File) openContainer(ctx context.Context, parent *Image) (*container.Disk, error) {
+	if f.opened != nil {
+		return f.opened, nil
 	}
-	return converter.OpenOver(ctx, string(f.Kind.Container), f.content, f.size, localDisk, find)
+	find, err := f.findParent(ctx, parent)
+	if err != nil {
+		return nil, err
+	}
+	disk, err := converter.OpenOver(ctx, string(f.Kind.Container), f.content, f.size, localDisk, find)
+	if err != nil {
+		return nil, err
+	}
+	f.opened = disk
+	return disk, nil
 }
 
 // dataOf returns the map of a file that it names source, with its holes as zeros.

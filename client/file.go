@@ -15,7 +15,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/converter"
 	"github.com/cloudlets/cloudlets/converter/container"
+	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image/cloudlet"
 	"github.com/cloudlets/cloudlets/image/kind"
 )
@@ -29,7 +31,7 @@ type File struct {
 	content *os.File
 	size    int64
 	parts   []filePart
-	joined  *container.Disk // the disk in the parts; nil where there are none
+	opened  *container.Disk // what the file or its parts contain; nil before it was opened
 	leaves  bool            // content to a parent
 	disk    *container.Disk // nil where the file is pushed as it is
 	parents container.Blobs // that the disk refers to
@@ -145,7 +147,7 @@ func (c *Client) identify(ctx context.Context, f *File, o FileOptions) (known bo
 	if err := c.prepare(f, o); err != nil {
 		return false, err
 	}
-	known, err = f.decide(o)
+	known, err = f.decide(ctx, o)
 	if err == nil && known && !o.Verbatim {
 		err = f.openDisk(ctx, o)
 	}
@@ -169,7 +171,7 @@ func (c *Client) prepare(f *File, o FileOptions) error {
 
 // decide compares what a file is declared to be with its content. It reports
 // false for a rootfs.
-func (f *File) decide(o FileOptions) (known bool, err error) {
+func (f *File) decide(ctx context.Context, o FileOptions) (known bool, err error) {
 	found, err := f.detect()
 	if err != nil {
 		return false, err
@@ -181,8 +183,39 @@ func (f *File) decide(o FileOptions) (known bool, err error) {
 	if found.Tar && (undeclared || o.Rootfs) || undeclared && !found.Known() {
 		return false, nil
 	}
-	f.Kind, err = found.Decide(o.Declared)
+	declared := o.Declared
+	if declared.Type == "" && !o.Verbatim && found.Hides() {
+		if declared.Type, err = f.typeInside(ctx, found, o); err != nil {
+			return false, err
+		}
+	}
+	f.Kind, err = found.Decide(declared)
 	return err == nil, err
+}
+
+// typeInside returns the image type of what a container has inside.
+func (f *File) typeInside(ctx context.Context, found kind.Finding, o FileOptions) (kind.Type, error) {
+	f.Kind.Container = found.Container
+	disk, err := f.openContainer(ctx, o.Parent)
+	if errors.Is(err, converter.ErrUnreadable) {
+		return "", nil // who pushes it has to say
+	}
+	if err != nil {
+		return "", adviseParent(err)
+	}
+	content := extent.NewReader(ctx, disk.Map, f.blobs(disk))
+	inside, err := kind.Detect(content, content.Size())
+	if err != nil {
+		return "", err
+	}
+	if inside.Container != kind.Raw {
+		return "", nil
+	}
+	decided, err := inside.Decide(kind.Kind{})
+	if err != nil {
+		return "", fmt.Errorf("inside the %s: %w", found.Container, err)
+	}
+	return decided.Type, nil
 }
 
 // PushFile pushes a file as an artifact of its kind, and tags it as the
@@ -282,7 +315,7 @@ func IdentifyDisk(path string, filesystem bool) (kind.Kind, error) {
 		declared.Type = kind.Filesystem
 	}
 	f := &File{content: content, size: info.Size()}
-	if _, err := f.decide(FileOptions{Declared: declared, Verbatim: true}); err != nil {
+	if _, err := f.decide(context.Background(), FileOptions{Declared: declared, Verbatim: true}); err != nil {
 		return kind.Kind{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return f.Kind, nil

@@ -71,7 +71,7 @@ func (f *File) detect() (kind.Finding, error) {
 		return found, err
 	}
 	if len(f.parts) > 0 {
-		f.joined, found.Missing = disk, ""
+		f.opened, found.Missing = disk, ""
 	}
 	return found, nil
 }

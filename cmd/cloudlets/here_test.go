@@ -97,7 +97,7 @@ func TestAFileOfADiskIsRenderedHere(t *testing.T) {
 	diskWithData(t, raw)
 	tool(t, "qemu-img", "convert", "-O", "vmdk", raw, vmdk)
 	out := filepath.Join(dir, "out")
-	ok(t, "render", vmdk, "--type", "disk", "--format", "qcow2", "--compress", "-o", out)
+	ok(t, "render", vmdk, "--format", "qcow2", "--compress", "-o", out)
 	sameDisk(t, raw, out, "qcow2")
 	ok(t, "render", raw, "--format", "vhd", "-o", out)
 	sameDisk(t, raw, out, "vpc")
@@ -109,6 +109,8 @@ func TestAFileOfADiskIsRenderedHere(t *testing.T) {
 	}
 	fails(t, exitUsage, []string{"-o"}, "render", raw, "--format", "qcow2")
 	fails(t, exitUsage, []string{"expected a directory"}, "render", raw, "--format", "ironic", "-o", "-")
-	fails(t, exitFailed, []string{"say --type"}, "render", vmdk, "--format", "raw", "-o", out)
+	empty := filepath.Join(dir, "empty.vmdk")
+	tool(t, "qemu-img", "create", "-q", "-f", "vmdk", empty, "1M")
+	fails(t, exitFailed, []string{"say --type"}, "render", empty, "--format", "raw", "-o", out)
 	fails(t, exitFailed, []string{"import --files"}, "render", raw, "--format", "raw", "-o", out, "--config", `{"hostname": "web"}`)
 }

@@ -35,6 +35,8 @@ func images(t testing.TB) (dir string) {
 	for container, format := range map[string]string{"qcow": "qcow", "qcow2": "qcow2", "vhd": "vpc", "vhdx": "vhdx", "vmdk": "vmdk", "vdi": "vdi", "qed": "qed"} {
 		tool(t, "qemu-img", "convert", "-O", format, in("disk"), in("disk."+container))
 	}
+	tool(t, "qemu-img", "convert", "-O", "vmdk", in("filesystem"), in("filesystem.vmdk"))
+	tool(t, "qemu-img", "create", "-q", "-f", "qcow2", in("empty.qcow2"), "1M")
 	return dir
 }
 
@@ -86,6 +88,26 @@ func TestEveryKindIsPushedAndPulled(t *testing.T) {
 	}
 }
 
+func TestWhatIsInAContainerSaysItsType(t *testing.T) {
+	s := newServer(t)
+	dir := images(t)
+	push := func(name string) string {
+		ref := s.ref("kinds/" + name + ":1")
+		ok(t, "push", filepath.Join(dir, name), ref)
+		return ref
+	}
+	// Not a VHD: qemu-img makes its disk larger.
+	for name, content := range map[string]string{
+		"disk.qcow": "disk", "disk.qcow2": "disk", "disk.qed": "disk", "disk.vdi": "disk",
+		"disk.vhdx": "disk", "disk.vmdk": "disk", "filesystem.vmdk": "filesystem",
+	} {
+		want := layerOf(t, push(content))
+		if got := layerOf(t, push(name)); got.Digest != want.Digest || got.MediaType != want.MediaType {
+			t.Errorf("%s is pushed as %s, a %s; want %s, a %s", name, got.Digest, got.MediaType, want.Digest, want.MediaType)
+		}
+	}
+}
+
 func TestWhatIsNotAsDeclaredIsRefused(t *testing.T) {
 	s := newServer(t)
 	dir := images(t)
@@ -96,7 +118,8 @@ func TestWhatIsNotAsDeclaredIsRefused(t *testing.T) {
 		code int
 		says []string
 	}{
-		{"disk.qcow2", nil, exitFailed, []string{"qcow2", "--type"}},
+		{"empty.qcow2", nil, exitFailed, []string{"inside the qcow2", "--type disk or other"}},
+		{"disk.qcow2", []string{"--verbatim"}, exitFailed, []string{"qcow2", "--type"}},
 		{"disk.qcow2", []string{"--type", "disk", "--container-format", "raw"}, exitFailed, []string{"declared as raw", "qcow2"}},
 		{"disk.vhd", []string{"--type", "disk", "--container-format", "vmdk"}, exitFailed, []string{"declared as vmdk", "vhd"}},
 		{"iso", []string{"--type", "kernel"}, exitFailed, []string{"declared as kernel", "iso9660"}},

@@ -49,10 +49,10 @@ The date of an image is that of its newest file, or SOURCE_DATE_EPOCH where that
 is set.`,
 		Example: `  cloudlets push rootfs.tar localhost:5000/golden/debian:12
   mmdebstrap bookworm | cloudlets push - localhost:5000/golden/debian:12
-  cloudlets push disk.qcow2 localhost:5000/disks/debian:12 --type disk --container-format qcow2
-  cloudlets push disk.vmdk --part disk-flat.vmdk localhost:5000/disks/debian:12 --type disk
+  cloudlets push disk.qcow2 localhost:5000/disks/debian:12
+  cloudlets push disk.vmdk --part disk-flat.vmdk localhost:5000/disks/debian:12
   cloudlets push disk.raw.xz localhost:5000/disks/debian:12
-  cloudlets push overlay.qcow2 localhost:5000/disks/debian:12.1 --type disk --parent localhost:5000/disks/debian@sha256:…
+  cloudlets push overlay.qcow2 localhost:5000/disks/debian:12.1 --parent localhost:5000/disks/debian@sha256:…
   cloudlets push rootfs.tar localhost:5000/golden/debian:12.8 --annotation org.opencontainers.image.version=12.8`,
 		Args: exactly("FILE", "REFERENCE"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {

@@ -183,7 +183,7 @@ differs. A boot kit is looked for in the same repository, or in that of --bootki
 ` + imageHelp,
 		Example: `  cloudlets render localhost:5000/golden/debian:12 --format qcow2 -o debian.qcow2
   cloudlets render localhost:5000/golden/debian:12 --format raw --size 20G
-  cloudlets render disk.vmdk --type disk --format vhdx -o disk.vhdx`,
+  cloudlets render disk.vmdk --format vhdx -o disk.vhdx`,
 		Args: exactly("IMAGE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := local.checkPush(args[0], verify); err != nil {

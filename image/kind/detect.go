@@ -130,6 +130,12 @@ func (f Finding) Known() bool {
 	return f.Container != Raw || f.Contradictory || !slices.Contains(f.Types, Other)
 }
 
+// Hides reports whether the file is whole, and its container does not tell what is
+// inside: who opens it can look.
+func (f Finding) Hides() bool {
+	return f.Container != Raw && len(f.Types) > 1 && f.refuse() == nil
+}
+
 // Decide compares what was declared with what was found, and returns the kind of
 // the file. What was not declared is taken from the content, where that leaves
 // no choice.
