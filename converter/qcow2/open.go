@@ -17,9 +17,8 @@ import (
 //
 // Every offset is checked to lie within the file, and nothing may overlap the
 // tables; a cluster used twice must be marked as shared. External data files,
-// encryption, extended L2 entries and backing files, for which there is [OpenOver],
-// are refused with container.ErrUnsupported, all else that is wrong with
-// container.ErrFormat.
+// encryption and backing files, for which there is [OpenOver], are refused with
+// container.ErrUnsupported, all else that is wrong with container.ErrFormat.
 //
 // Memory is bounded by what the file really holds: at most 40 MiB for its L1 and
 // refcount tables, and some 100 bytes for each run of clusters, of which more than
@@ -78,6 +77,7 @@ type reader struct {
 // fileHeader is what the header says.
 type fileHeader struct {
 	version       uint32
+	extended      bool // L2 entries have bitmaps
 	compression   Compression
 	clusterBits   uint32
 	clusterSize   int64
@@ -147,7 +147,7 @@ type table struct {
 // readL1 returns the L2 tables that map the disk. Entries beyond its size belong
 // to the state of a machine saved in a snapshot.
 func (r *reader) readL1() ([]table, error) {
-	need := container.DivideUp(r.virtualSize, r.clusterSize*r.clusterSize/entrySize)
+	need := container.DivideUp(r.virtualSize, r.clusterSize*r.clusterSize/r.l2EntrySize())
 	if r.l1Entries < need {
 		return nil, fmt.Errorf("%w: the L1 table has %d entries, the disk of %d bytes needs %d",
 			container.ErrFormat, r.l1Entries, r.virtualSize, need)
@@ -209,7 +209,8 @@ func (g guestRun) hostBytes() int64 {
 // readL2 returns the clusters that the file has of the disk, in its order.
 func (r *reader) readL2(tables []table) ([]guestRun, error) {
 	var runs []guestRun
-	perTable := r.clusterSize / entrySize
+	size := r.l2EntrySize()
+	perTable := r.clusterSize / size
 	for _, t := range tables {
 		l2, err := r.file.Bytes("L2 table", t.offset, r.clusterSize)
 		if err != nil {
@@ -220,21 +221,30 @@ func (r *reader) readL2(tables []table) ([]guestRun, error) {
 			if guest >= r.virtualSize {
 				break
 			}
-			run, ok, err := r.cluster(binary.BigEndian.Uint64(l2[i*entrySize:]))
-			if err != nil {
+			if runs, err = r.appendCluster(runs, guest, l2[i*size:][:size]); err != nil {
 				return nil, fmt.Errorf("cluster at %d of the disk: %w", guest, err)
 			}
-			if !ok {
-				continue
-			}
-			run.guest = guest
-			runs = appendRun(runs, run)
 			if err := container.CheckPieces(len(runs)); err != nil {
 				return nil, err
 			}
 		}
 	}
 	return runs, nil
+}
+
+// appendCluster appends what the file has of the cluster at guest, as its L2
+// entry says.
+func (r *reader) appendCluster(runs []guestRun, guest int64, entry []byte) ([]guestRun, error) {
+	descriptor := binary.BigEndian.Uint64(entry)
+	if r.extended {
+		return r.appendSubclusters(runs, guest, descriptor, binary.BigEndian.Uint64(entry[entrySize:]))
+	}
+	run, ok, err := r.cluster(descriptor)
+	if err != nil || !ok {
+		return runs, err
+	}
+	run.guest = guest
+	return appendRun(runs, run), nil
 }
 
 // cluster decodes an L2 entry. ok says whether the file has the cluster: as zeros,
@@ -342,7 +352,7 @@ func (r *reader) disk(runs []guestRun, source extent.Digest) (*container.Disk, e
 			b.Source(container.Unpacked(source), at, length)
 			continue
 		default:
-			held := min(length, r.file.Size-run.host)
+			held := max(0, min(length, r.file.Size-run.host))
 			b.Source(source, run.host, held)
 			length -= held
 		}

@@ -61,8 +61,11 @@ func TestOpenReadsWhatQEMUWrites(t *testing.T) {
 			options = append(options, fmt.Sprintf("compat=%s,cluster_size=%d", compat, 1<<bits))
 		}
 	}
+	for bits := minExtendedClusterBits; bits <= maxClusterBits; bits++ {
+		options = append(options, fmt.Sprintf("extended_l2=on,cluster_size=%d", 1<<bits))
+	}
 	options = append(options, "refcount_bits=1", "refcount_bits=64", "lazy_refcounts=on", "compression_type=zstd",
-		"preallocation=metadata", "preallocation=falloc", "preallocation=full")
+		"preallocation=metadata", "preallocation=falloc", "preallocation=full", "extended_l2=on,preallocation=metadata")
 	for _, o := range options {
 		t.Run(o, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "qcow2")
@@ -78,9 +81,15 @@ func TestOpenReadsWhatQEMUWrites(t *testing.T) {
 // larger size.
 func TestOpenReadsAUsedDisk(t *testing.T) {
 	convertertest.Need(t, "qemu-io", "qemu-utils")
+	for _, options := range []string{"extended_l2=off", "extended_l2=on"} {
+		t.Run(options, func(t *testing.T) { readUsedDisk(t, options) })
+	}
+}
+
+func readUsedDisk(t *testing.T, options string) {
 	dir := t.TempDir()
 	path, raw := filepath.Join(dir, "qcow2"), filepath.Join(dir, "raw")
-	convertertest.Run(t, "qemu-img", "create", "-f", "qcow2", path, "100M")
+	convertertest.Run(t, "qemu-img", "create", "-f", "qcow2", "-o", options, path, "100M")
 	io := func(commands ...string) {
 		args := []string{"-f", "qcow2", "-d", "unmap", path}
 		for _, c := range commands {
@@ -93,7 +102,7 @@ func TestOpenReadsAUsedDisk(t *testing.T) {
 	io("write -P 4 5M 1M", "write -z 51M 3M", "write -z -u 55M 1M", "discard 99M 512k", "write -P 5 70M 512")
 	convertertest.Run(t, "qemu-img", "snapshot", "-c", "between", path)
 	convertertest.Run(t, "qemu-img", "resize", "-f", "qcow2", path, "3G")
-	io("write -P 6 2G 3M", "write -z 9M 2M")
+	io("write -P 6 2G 3M", "write -z 9M 2M", "write -P 7 90M 3k", "write -P 8 94385152 9k", "write -z 94389248 3k", "discard 59M 5k")
 	convertertest.Run(t, "qemu-img", "convert", "-f", "qcow2", "-O", "raw", path, raw)
 
 	file := readFile(t, path)
@@ -136,7 +145,6 @@ func TestOpenRefusesQEMUFeaturesByName(t *testing.T) {
 	}{
 		{"backing file", []string{"create", "-f", "qcow2", "-b", base, "-F", "qcow2", path}, "differs from its parent"},
 		{"data file", []string{"create", "-f", "qcow2", "-o", "data_file=" + filepath.Join(dir, "data"), path, "10M"}, "in another file"},
-		{"extended L2", []string{"convert", "-f", "raw", "-O", "qcow2", "-o", "extended_l2=on", raw, path}, "extended L2"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -200,7 +208,7 @@ func TestOpenRefusesUnsoundFiles(t *testing.T) {
 		{"dirty", put64(72, incompatibleDirty), nil},
 		{"corrupt", put64(72, incompatibleCorrupt), container.ErrUnsupported},
 		{"data file", put64(72, incompatibleDataFile), container.ErrUnsupported},
-		{"extended L2", put64(72, incompatibleExtendedL2), container.ErrUnsupported},
+		{"extended L2 with clusters of 512 bytes", put64(72, incompatibleExtendedL2), container.ErrFormat},
 		{"unknown feature", put64(72, 1<<63), container.ErrUnsupported},
 		{"long extension", put32(108, 1<<31), container.ErrFormat},
 		{"data file extension", put32(104, extensionDataFile), container.ErrUnsupported},
@@ -278,6 +286,8 @@ func TestOpenRefusesTablesUsedTwice(t *testing.T) {
 
 func FuzzOpen(f *testing.F) {
 	f.Add(sample(f))
+	extended, _ := extendedSample(f)
+	f.Add(extended)
 	format.Fuzz(f)
 }
 

@@ -114,7 +114,8 @@ func TestQEMUKnowsTheParentByItsDigestAlone(t *testing.T) {
 // enlarged, with snapshots and compressed clusters.
 func TestOpenOverReadsWhatQEMUWrites(t *testing.T) {
 	convertertest.Need(t, "qemu-io", "qemu-utils")
-	for _, compat := range []string{"compat=0.10", "compat=1.1", "compat=1.1,cluster_size=512", "compat=1.1,cluster_size=2M,compression_type=zstd"} {
+	for _, compat := range []string{"compat=0.10", "compat=1.1", "compat=1.1,cluster_size=512", "compat=1.1,cluster_size=2M,compression_type=zstd",
+		"extended_l2=on", "extended_l2=on,cluster_size=2M"} {
 		for _, size := range []string{"10M", "30M"} {
 			t.Run(compat+", "+size, func(t *testing.T) {
 				dir := t.TempDir()
@@ -123,7 +124,7 @@ func TestOpenOverReadsWhatQEMUWrites(t *testing.T) {
 				parent := readFile(t, base)
 				convertertest.Run(t, "qemu-img", "create", "-f", "qcow2", "-o", compat, "-b", base, "-F", "raw", path, size)
 				args := []string{"-f", "qcow2", "-d", "unmap", path}
-				for _, c := range []string{"write -P 1 1M 300k", "write -z 3M 1M", "write -c -P 7 6M 2M", "write -P 2 4000000 512", "discard 1M 64k", "write -z -u 9M 512k"} {
+				for _, c := range []string{"write -P 1 1M 300k", "write -z 3M 1M", "write -c -P 7 6M 2M", "write -P 2 4000000 512", "discard 1M 64k", "write -z -u 9M 512k", "write -P 3 8M 3k", "write -z 8390656 4k"} {
 					args = append(args, "-c", c)
 				}
 				convertertest.Run(t, "qemu-io", args...)

@@ -109,6 +109,10 @@ func (r *reader) checkVersion3(h []byte) (length uint32, err error) {
 	if features&incompatibleCompression != 0 && length >= maxHeaderLength {
 		r.compression = Compression(h[104])
 	}
+	r.extended = features&incompatibleExtendedL2 != 0
+	if r.extended && r.clusterBits < minExtendedClusterBits {
+		return 0, fmt.Errorf("%w: extended L2 entries with clusters of 2^%d bytes, want at least 2^%d", container.ErrFormat, r.clusterBits, minExtendedClusterBits)
+	}
 	return length, checkFeatures(features)
 }
 
@@ -120,10 +124,8 @@ func checkFeatures(bits uint64) error {
 		return fmt.Errorf("%w: it is marked as corrupt; repair it first: qemu-img check -r all FILE", container.ErrUnsupported)
 	case bits&incompatibleDataFile != 0:
 		return fmt.Errorf("%w: its data is in another file; make an image that stands alone first: qemu-img convert -O qcow2 IN OUT", container.ErrUnsupported)
-	case bits&incompatibleExtendedL2 != 0:
-		return fmt.Errorf("%w: it has extended L2 entries; write it without them first: qemu-img convert -O qcow2 -o extended_l2=off IN OUT", container.ErrUnsupported)
 	}
-	if unknown := bits &^ (incompatibleDirty | incompatibleCompression); unknown != 0 {
+	if unknown := bits &^ (incompatibleDirty | incompatibleCompression | incompatibleExtendedL2); unknown != 0 {
 		return fmt.Errorf("%w: unknown incompatible features %#x", container.ErrUnsupported, unknown)
 	}
 	return nil
