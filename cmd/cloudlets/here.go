@@ -57,22 +57,31 @@ func (h *here) run(g *globals, cmd *cobra.Command, name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, i.Close()) }()
-	h.setup.config = h.config
-	s, err := h.setup.read(cmd, i)
+	return h.renderNear(g, cmd, i, h.cache, &h.setup, h.format, func(r client.Rendered, _ client.Local) error {
+		return h.use(cmd, r)
+	})
+}
+
+// renderNear renders an image that was opened, as the flags say, and uses the
+// output while it can be read. The boot kit comes through the same cache as the
+// image.
+func (f *renderFlags) renderNear(g *globals, cmd *cobra.Command, i *client.Image, cache *lazy.Cache, setup *setupFlags, format string, use func(client.Rendered, client.Local) error) (err error) {
+	setup.config = f.config
+	s, err := setup.read(cmd, i)
 	if err != nil {
 		return err
 	}
-	l := client.Local{Setup: s, Parameters: h.parameters(h.format), Volatile: h.volatile, Spool: &container.Files{}}
+	l := client.Local{Setup: s, Parameters: f.parameters(format), Volatile: f.volatile, Spool: &container.Files{}}
 	defer func() { err = errors.Join(err, l.Spool.Close()) }()
-	if l.Parent, err = openParent(g, cmd, h.parent); err != nil {
+	if l.Parent, err = openParent(g, cmd, f.parent); err != nil {
 		return err
 	}
 	if l.Parent != nil {
 		l.Parameters.Parent = l.Parent.Descriptor.Digest
 		defer func() { err = errors.Join(err, l.Parent.Close()) }()
 	}
-	if h.bootkit != "" {
-		if l.Kit, err = openNear(g, cmd, h.bootkit, h.cache); err != nil {
+	if f.bootkit != "" {
+		if l.Kit, err = openNear(g, cmd, f.bootkit, cache); err != nil {
 			return fmt.Errorf("boot kit: %w", err)
 		}
 		defer func() { err = errors.Join(err, l.Kit.Close()) }()
@@ -81,7 +90,7 @@ func (h *here) run(g *globals, cmd *cobra.Command, name string) (err error) {
 	if err != nil {
 		return err
 	}
-	return h.use(cmd, rendered)
+	return use(rendered, l)
 }
 
 // use tells of an output, and writes it where that is asked for.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/cloudlets/cloudlets/client"
 	"github.com/cloudlets/cloudlets/client/lazy"
-	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/nbd"
 )
 
@@ -67,32 +66,15 @@ func (f *lazyFlags) withDisk(g *globals, cmd *cobra.Command, name string, flags 
 		return err
 	}
 	defer func() { err = errors.Join(err, i.Close()) }()
-	setup.config = flags.config
-	s, err := setup.read(cmd, i)
-	if err != nil {
-		return err
-	}
-	spool := new(container.Files)
-	defer func() { err = errors.Join(err, spool.Close()) }()
-	l := client.Local{Setup: s, Parameters: flags.parameters("raw"), Volatile: flags.volatile, Spool: spool}
-	l.Format = format
-	if flags.bootkit != "" {
-		if l.Kit, err = openNear(g, cmd, flags.bootkit, cache); err != nil {
-			return fmt.Errorf("boot kit: %w", err)
+	return flags.renderNear(g, cmd, i, cache, setup, format, func(rendered client.Rendered, l client.Local) error {
+		tellUnused(cmd, rendered.Unused)
+		tellCommandLine(cmd, rendered.Report.CommandLine)
+		disk := lazyDisk{rendered.Lazily(cmd.Context(), 0, cache, int64(f.readahead)), i, rendered, l, cache, f}
+		if err := disk.begin(g, cmd, name); err != nil {
+			return err
 		}
-		defer func() { err = errors.Join(err, l.Kit.Close()) }()
-	}
-	rendered, err := i.RenderHere(cmd.Context(), l)
-	if err != nil {
-		return err
-	}
-	tellUnused(cmd, rendered.Unused)
-	tellCommandLine(cmd, rendered.Report.CommandLine)
-	disk := lazyDisk{rendered.Lazily(cmd.Context(), 0, cache, int64(f.readahead)), i, rendered, l, cache, f}
-	if err := disk.begin(g, cmd, name); err != nil {
-		return err
-	}
-	return errors.Join(use(disk), disk.save())
+		return errors.Join(use(disk), disk.save())
+	})
 }
 
 // begin begins to record, and to fetch what is fetched ahead.
