@@ -35,8 +35,9 @@ is booted as it is, without asking the registry for anything.
 With --lazy the disk is planned on this machine and served to QEMU over NBD: only
 the frames that the node reads are fetched. What it writes goes to an overlay, which
 is lost, too, unless it is kept with --overlay. See nbd serve for what is fetched
-and kept. How much was fetched is told at the end. A disk that was pushed boots
-lazily, too.`,
+and kept. How much was fetched is told at the end. The node is started with the
+image's kernel and ramdisk; with --firmware, with --overlay or with --direct=false
+by the disk's bootloader. A disk that was pushed boots lazily, too, by its own.`,
 		Example: `  cloudlets boot localhost:5000/golden/debian:12
   cloudlets boot localhost:5000/fs/debian:12 --kernel localhost:5000/kernels/debian:6.1 --ramdisk localhost:5000/ramdisks/debian:6.1
   cloudlets boot localhost:5000/golden/debian@sha256:… --firmware uefi

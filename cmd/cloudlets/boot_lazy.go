@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cloudlets/cloudlets/client"
 	"github.com/cloudlets/cloudlets/client/lazy"
 	"github.com/cloudlets/cloudlets/converter"
 	"github.com/cloudlets/cloudlets/converter/boot"
@@ -40,7 +41,7 @@ func (l *lazyBoot) register(cmd *cobra.Command) {
 	l.boots = true
 	l.setup.registerWithoutConfig(cmd)
 	cmd.Flags().BoolVar(&l.on, "lazy", false, "fetch only what the node reads, when it reads it")
-	cmd.Flags().BoolVar(&l.direct, "direct", false, "have QEMU load the image's kernel and ramdisk instead of the disk's bootloader, with --lazy: it is faster")
+	cmd.Flags().BoolVar(&l.direct, "direct", true, "have QEMU load the image's kernel and ramdisk instead of the disk's bootloader, with --lazy; false is the default with --firmware, with --overlay and for a disk that was pushed")
 	cmd.Flags().StringVar(&l.overlay, "overlay", "", "file to keep in what a node writes that is booted with --lazy")
 }
 
@@ -76,7 +77,7 @@ func (l *lazyBoot) boot(g *globals, cmd *cobra.Command, name string, flags *rend
 		if g.json {
 			m.Console = cmd.ErrOrStderr()
 		}
-		if l.direct {
+		if l.directly(cmd, disk.image) {
 			if err := disk.startDirectly(cmd.Context(), &m, dir); err != nil {
 				return err
 			}
@@ -87,6 +88,17 @@ func (l *lazyBoot) boot(g *globals, cmd *cobra.Command, name string, flags *rend
 		err := disk.serveWhile(cmd, m.Below, func() error { return bootMachine(cmd, m, timeout) })
 		return errors.Join(err, disk.tellFetched(g, cmd))
 	})
+}
+
+// directly says whether a boot goes without the disk's bootloader. Where nobody
+// has said, it does if that makes no difference: firmware that was asked for is to
+// be seen at work, and what a node has kept may be a newer kernel.
+func (l *lazyBoot) directly(cmd *cobra.Command, i *client.Image) bool {
+	flags := cmd.Flags()
+	if flags.Changed("direct") {
+		return l.direct
+	}
+	return i.Tree != nil && l.overlay == "" && !flags.Changed("firmware")
 }
 
 // startDirectly has a machine started with the kernel of the disk, and its ramdisk

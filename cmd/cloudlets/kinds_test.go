@@ -160,6 +160,7 @@ func TestBootKeepsToTheRules(t *testing.T) {
 		cmd.WaitDelay = time.Second
 		return finish(t, cmd)
 	}
+	const byBootloader = "nbd.sock\nlogin:" // the disk below the overlay is the last argument
 	kernel, ramdisk := []string{"--kernel", s.ref("kernel:1")}, []string{"--ramdisk", s.ref("ramdisk:1")}
 	for _, c := range []struct {
 		ref  string
@@ -181,8 +182,12 @@ func TestBootKeepsToTheRules(t *testing.T) {
 		{"disk", kernel, "boots alone", true},
 		{"iso", kernel, "boots alone", true},
 		{"image", kernel, "boots alone", true},
-		{"disk", []string{"--lazy"}, "backing.file.driver=nbd", false},
-		{"image", []string{"--lazy", "--direct"}, "/kernel -append", false},
+		{"disk", []string{"--lazy"}, byBootloader, false},
+		{"image", []string{"--lazy"}, "/kernel -append", false},
+		{"image", []string{"--lazy", "--direct", "--firmware", "bios"}, "/kernel -append", false},
+		{"image", []string{"--lazy", "--direct=false"}, byBootloader, false},
+		{"image", []string{"--lazy", "--firmware", "bios"}, byBootloader, false},
+		{"image", []string{"--lazy", "--overlay", filepath.Join(dir, "kept.qcow2")}, byBootloader, false},
 		{"disk", []string{"--lazy", "--direct"}, "leave it out", true},
 		{"filesystem", []string{"--lazy"}, "does not boot by itself", true},
 	} {

@@ -38,9 +38,11 @@ const (
 	program = "qemu-system-x86_64"
 	kvmPath = "/dev/kvm"
 
-	// silence is how long a kernel may take to speak under KVM. It needs a
-	// second or two where KVM works.
-	silence = 25 * time.Second
+	// silence is how long a kernel may take to speak under KVM, and silenceDirect
+	// the same without firmware and bootloader before it. It needs a second or two
+	// where KVM works.
+	silence       = 25 * time.Second
+	silenceDirect = 10 * time.Second
 )
 
 // ovmf are the places where distributions keep OVMF: code, and the variables
@@ -104,12 +106,20 @@ func (m Machine) Run(ctx context.Context) error {
 	if !usable(kvmPath) {
 		return m.run(ctx, AccelTCG, 0)
 	}
-	err := m.run(ctx, AccelKVM, silence)
+	err := m.run(ctx, AccelKVM, m.patience())
 	if !errors.Is(err, errSilent) {
 		return err
 	}
 	m.Notify(fmt.Sprintf("%s exists, but %s: starting again with tcg, which is slower", kvmPath, err))
 	return m.run(ctx, AccelTCG, 0)
+}
+
+// patience returns how long the machine may take to have a kernel speak under KVM.
+func (m Machine) patience() time.Duration {
+	if m.Kernel != "" {
+		return silenceDirect
+	}
+	return silence
 }
 
 // usable reports whether a device can be opened for reading and writing.
