@@ -15,6 +15,7 @@ import (
 	"github.com/cloudlets/cloudlets/blobstore/cache"
 	"github.com/cloudlets/cloudlets/converter"
 	"github.com/cloudlets/cloudlets/extent"
+	"github.com/cloudlets/cloudlets/image/kind"
 	"github.com/cloudlets/cloudlets/nbd"
 	"github.com/cloudlets/cloudlets/registry"
 	"github.com/cloudlets/cloudlets/registry/metadata"
@@ -27,11 +28,14 @@ const (
 	maxListed = 1000
 )
 
+// attachable are the image types whose files a client can attach.
+var attachable = []string{converter.TypeDisk, converter.TypeFilesystem, converter.TypePersistent, string(kind.ISO9660)}
+
 // Exports are the disks of a registry, for an nbd.Server: images, as the raw disks
 // that they render into, and artifacts that are disks, filesystems or ISOs, as they
-// are. They are named repository@digest or repository:tag. What a registry says of
-// who may pull holds for them, too; a client has nothing to prove itself with but
-// a certificate.
+// are, or raw where they are kept as frames. They are named repository@digest or
+// repository:tag. What a registry says of who may pull holds for them, too; a client
+// has nothing to prove itself with but a certificate.
 type Exports struct {
 	renderer *Renderer
 	access   registry.Access
@@ -138,10 +142,18 @@ func (x *Exports) makePlan(ctx context.Context, repository string, stored metada
 		return p.output.Files[0].Map, nil
 	}
 	imageType, _, ok := api.ParseArtifactKind(m.ArtifactType)
-	if !ok || len(m.Layers) == 0 || !slices.Contains([]string{converter.TypeDisk, converter.TypeFilesystem, converter.TypePersistent, "iso"}, imageType) {
+	if !ok || len(m.Layers) == 0 || !slices.Contains(attachable, imageType) {
 		return nil, fmt.Errorf("an artifact of the type %s is no disk: %w", m.ArtifactType, nbd.ErrUnknownExport)
 	}
-	return x.renderer.blobs.Map(ctx, m.Layers[0].Digest)
+	layer := m.Layers[0]
+	if _, _, framed := api.FramedContent(layer.MediaType, layer.Annotations); !framed {
+		return x.renderer.blobs.Map(ctx, layer.Digest)
+	}
+	g, err := x.renderer.load(ctx, repository, stored.Digest)
+	if err != nil {
+		return nil, err
+	}
+	return g.content.Map, nil
 }
 
 // List lists the tags that a client may pull, at most a thousand. Most of them are

@@ -336,6 +336,19 @@ func TestTheRegistryServesItsDisks(t *testing.T) {
 	}
 }
 
+func TestTheRegistryServesWhatWasPushedAsADisk(t *testing.T) {
+	find(t, "qemu-img")
+	s := startServer(t, t.TempDir(), "sh", "-c", `exec "$@" --nbd-listen 127.0.0.1:0`, "sh")
+	raw, iso := filepath.Join(t.TempDir(), "disk.raw"), filepath.Join(t.TempDir(), "files.iso")
+	diskWithData(t, raw)
+	ok(t, "render", writeTar(t, bootableRootfs(t)), "--format", "iso-data", "-o", iso)
+	ok(t, "push", raw, s.ref("disks/data:1"), "--type", "disk")
+	ok(t, "push", iso, s.ref("isos/files:1"))
+	for name, want := range map[string]string{"disks/data:1": raw, "isos/files:1": iso} {
+		tool(t, "qemu-img", "compare", "-f", "raw", "-F", "raw", want, attached(t, s, "nbd", name))
+	}
+}
+
 func TestTheRegistryServesDisksToWhoMayPull(t *testing.T) {
 	find(t, "nbdinfo")
 	ca := newAuthority(t)
