@@ -354,7 +354,7 @@ func TestReadsAtHandDoNotWaitForReadsThatAreNot(t *testing.T) {
 	const misses = maxRequests - 1
 	go func() {
 		for i := range uint64(misses) {
-			k.conn.Write(encodeRequest(cmdRead, 0, 1000+i, 8<<20, 1<<20))
+			k.conn.Write(encodeRequest(cmdRead, 0, 1000+i, 8<<20, 2*smallRead))
 		}
 		for i := range uint64(100) {
 			k.conn.Write(encodeRequest(cmdRead, 0, i, 0, 4096))
