@@ -3,20 +3,20 @@ package provider
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cloudlets/cloudlets/converter"
 	"github.com/cloudlets/cloudlets/registry/metadata"
-	"github.com/cloudlets/cloudlets/registry/scrub"
 )
 
 // publish stores the output of a job and puts the derived artifact beside the
 // image.
 func (r *Renderer) publish(ctx context.Context, j *job, p planned) (blobs []digest.Digest, artifact digest.Digest, err error) {
 	repository := j.key.repository
-	layers, err := r.store(ctx, j)
+	layers, err := r.storeFiles(ctx, j)
 	if err != nil {
 		return nil, "", err
 	}
@@ -41,15 +41,15 @@ func (r *Renderer) publish(ctx context.Context, j *job, p planned) (blobs []dige
 	return blobs, artifact, err
 }
 
-// store stores the files of a job, and returns their descriptors.
-func (r *Renderer) store(ctx context.Context, j *job) ([]ocispec.Descriptor, error) {
+// storeFiles stores the files of a job, and returns their descriptors.
+func (r *Renderer) storeFiles(ctx context.Context, j *job) ([]ocispec.Descriptor, error) {
 	var layers []ocispec.Descriptor
 	for _, f := range j.plan() {
 		record, err := r.blobs.SealMap(ctx, f.Map, "", j)
 		if err != nil {
 			return nil, err
 		}
-		if record, err = scrub.Commit(ctx, r.blobs, r.meta, j.key.repository, record, nil); err != nil {
+		if record, err = r.commit(ctx, j.key.repository, record); err != nil {
 			return nil, err
 		}
 		layers = append(layers, f.Layer(record.Digest))
@@ -73,17 +73,9 @@ func (r *Renderer) putBlob(ctx context.Context, repository string, content []byt
 	if _, err := r.meta.PromiseBlob(ctx, repository, d); err == nil {
 		return nil
 	}
-	w, err := r.blobs.Create(ctx, digest.Canonical)
-	if err != nil {
+	_, err := r.write(ctx, repository, func(w io.Writer) error {
+		_, err := w.Write(content)
 		return err
-	}
-	if _, err := w.Write(content); err != nil {
-		return err
-	}
-	record, err := w.Seal(ctx, d)
-	if err != nil {
-		return err
-	}
-	_, err = scrub.Commit(ctx, r.blobs, r.meta, repository, record, nil)
+	})
 	return err
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/cloudlets/cloudlets/converter"
 	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/extent"
-	"github.com/cloudlets/cloudlets/registry/scrub"
 )
 
 // loadContent reads an image that is no rootfs: what it holds, as its artifact
@@ -64,48 +63,26 @@ func (r *Renderer) openVerbatim(ctx context.Context, repository, format string, 
 }
 
 // decompress stores a disk that is compressed in its file again, as frames on a
-// grid, and returns it as their content. What it makes is derived data.
+// grid, and returns it as their content. It closes the disk.
 func (r *Renderer) decompress(ctx context.Context, repository string, disk *extent.Reader) (*extent.Map, error) {
-	w, err := r.blobs.Create(ctx, digest.Canonical)
-	if err != nil {
+	hash := digest.Canonical.Digester()
+	f, err := r.writeFrames(ctx, repository, func(frames *frame.Writer) error {
+		grid := frame.NewGrid(frames)
+		_, err := disk.WriteTo(io.MultiWriter(hash.Hash(), grid))
+		if errors.Is(err, container.ErrFormat) {
+			return unrenderable(err)
+		}
+		if err != nil {
+			return err
+		}
+		return grid.Close()
+	})
+	if err := errors.Join(err, disk.Close()); err != nil {
 		return nil, err
 	}
-	index, pos, content, err := cutGrid(disk, w)
-	if err != nil {
-		return nil, errors.Join(err, w.Close(), r.blobs.Remove(ctx, w.Key()))
-	}
-	framed, err := w.Seal(ctx, "")
-	if err != nil {
+	content := hash.Digest()
+	if err := r.view(ctx, repository, f.digest, f.position, content); err != nil {
 		return nil, err
 	}
-	if framed, err = scrub.Commit(ctx, r.blobs, r.meta, repository, framed, nil); err != nil {
-		return nil, err
-	}
-	view, err := r.blobs.SealFrames(ctx, framed.Digest, pos, content)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := scrub.Commit(ctx, r.blobs, r.meta, repository, view, nil); err != nil {
-		return nil, err
-	}
-	return index.Map(extent.Digest(content))
-}
-
-// cutGrid writes a disk as frames on a grid, and returns the digest of the raw
-// disk with their index. It closes the disk.
-func cutGrid(disk *extent.Reader, w io.Writer) (*frame.Index, frame.Position, digest.Digest, error) {
-	frames, err := frame.NewWriter(w)
-	if err != nil {
-		return nil, frame.Position{}, "", errors.Join(err, disk.Close())
-	}
-	content, grid := digest.Canonical.Digester(), frame.NewGrid(frames)
-	_, err = disk.WriteTo(io.MultiWriter(content.Hash(), grid))
-	if errors.Is(err, container.ErrFormat) {
-		err = unrenderable(err)
-	}
-	if err == nil {
-		err = grid.Close()
-	}
-	index, pos, closeErr := frames.Close()
-	return index, pos, content.Digest(), errors.Join(err, closeErr, disk.Close())
+	return f.index.Map(extent.Digest(content))
 }

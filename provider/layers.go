@@ -14,15 +14,12 @@ import (
 	"github.com/cloudlets/cloudlets/blobstore"
 	"github.com/cloudlets/cloudlets/blobstore/frame"
 	"github.com/cloudlets/cloudlets/image/tarball"
-	"github.com/cloudlets/cloudlets/registry/metadata"
-	"github.com/cloudlets/cloudlets/registry/scrub"
 )
 
 // layers makes the content of layers readable at any offset, under their diff
 // IDs. The zero flight is ready to use.
 type layers struct {
-	blobs  *blobstore.Store
-	meta   *metadata.Store
+	store
 	flight singleflight.Group // by diff ID
 }
 
@@ -49,20 +46,15 @@ func (l *layers) prepare(ctx context.Context, repository string, d ocispec.Descr
 	if _, err := l.blobs.Stat(ctx, diffID); !errors.Is(err, blobstore.ErrNotFound) {
 		return err // somebody was faster
 	}
-	framed := d.Digest
+	blob := d.Digest
 	_, pos, err := l.blobs.FrameIndex(ctx, d.Digest, framePosition(d))
 	if errors.Is(err, frame.ErrFormat) {
-		framed, pos, err = l.twin(ctx, repository, d)
+		blob, pos, err = l.twin(ctx, repository, d)
 	}
 	if err != nil {
 		return err
 	}
-	record, err := l.blobs.SealFrames(ctx, framed, pos, diffID)
-	if err != nil {
-		return err
-	}
-	_, err = scrub.Commit(ctx, l.blobs, l.meta, repository, record, nil)
-	return err
+	return l.view(ctx, repository, blob, pos, diffID)
 }
 
 // framePosition returns where a layer's descriptor says that its frame index
@@ -87,29 +79,8 @@ func (l *layers) twin(ctx context.Context, repository string, d ocispec.Descript
 		return "", frame.Position{}, unrenderable(err)
 	}
 	defer tar.Close()
-	w, err := l.blobs.Create(ctx, digest.Canonical)
-	if err != nil {
-		return "", frame.Position{}, err
-	}
-	pos, err := cutFrames(tar, w)
-	if err != nil {
-		return "", pos, errors.Join(unrenderable(err), w.Close(), l.blobs.Remove(ctx, w.Key()))
-	}
-	record, err := w.Seal(ctx, "")
-	if err != nil {
-		return "", pos, err
-	}
-	record, err = scrub.Commit(ctx, l.blobs, l.meta, repository, record, nil)
-	return record.Digest, pos, err
-}
-
-// cutFrames writes a tar as frames.
-func cutFrames(tar io.Reader, w io.Writer) (frame.Position, error) {
-	frames, err := frame.NewWriter(w)
-	if err != nil {
-		return frame.Position{}, err
-	}
-	cutErr := tarball.Cut(tar, frames, nil)
-	_, pos, err := frames.Close()
-	return pos, errors.Join(cutErr, err)
+	f, err := l.writeFrames(ctx, repository, func(frames *frame.Writer) error {
+		return unrenderable(tarball.Cut(tar, frames, nil))
+	})
+	return f.digest, f.position, err
 }

@@ -43,8 +43,7 @@ type Publisher interface {
 // Renderer renders the images of a registry. Outputs are readable as soon as
 // they are planned; their digests are computed afterwards, in the background.
 type Renderer struct {
-	blobs     *blobstore.Store
-	meta      *metadata.Store
+	store
 	publisher Publisher
 	log       *slog.Logger
 
@@ -73,12 +72,12 @@ type jobKey struct {
 // New returns a renderer. It must be closed.
 func New(blobs *blobstore.Store, meta *metadata.Store, publisher Publisher, log *slog.Logger) *Renderer {
 	ctx, stop := context.WithCancel(context.Background())
+	held := store{blobs: blobs, meta: meta}
 	return &Renderer{
-		blobs:      blobs,
-		meta:       meta,
+		store:      held,
 		publisher:  publisher,
 		log:        log,
-		layers:     layers{blobs: blobs, meta: meta},
+		layers:     layers{store: held},
 		images:     cache.New[digest.Digest, *golden](imageBudget),
 		sealing:    make(chan struct{}, maxSealing),
 		observe:    func(string, time.Duration) {},
@@ -331,7 +330,7 @@ func (r *Renderer) plan(ctx context.Context, repository string, req api.RenderRe
 		return p, err
 	}
 	p.unused = unused
-	in := converter.Input{Tree: tree, Content: p.image.content, Open: r.blobs, Spool: &spool{r, repository}}
+	in := converter.Input{Tree: tree, Content: p.image.content, Open: r.blobs, Spool: spool{r.store, repository}}
 	if req.Parent != "" {
 		if in.Parent, err = r.parentOf(ctx, repository, req); err != nil {
 			return p, err
