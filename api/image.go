@@ -45,6 +45,12 @@ const (
 	// AnnotationCommandLine, on a derived artifact that a bootloader does not
 	// start, is what the kernel is to be started with.
 	AnnotationCommandLine = "org.cloudlets.render.command-line"
+	// AnnotationBoot, on a derived artifact with a bootloader, is the firmware it
+	// boots with: "bios", "uefi", or both with a comma between.
+	AnnotationBoot = "org.cloudlets.render.boot"
+	// AnnotationNotes is what a person should know of the output, such as what it
+	// lacks of the image: a JSON array of strings.
+	AnnotationNotes = "org.cloudlets.render.notes"
 )
 
 // Media types and artifact types.

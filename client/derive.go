@@ -79,7 +79,7 @@ func (i *Image) canonical(ctx context.Context, given json.RawMessage) (json.RawM
 // pushDerived pushes a derived artifact: its files, and then its documents.
 func (r *Repository) pushDerived(ctx context.Context, a converter.Artifact, open extent.Opener) (api.Render, error) {
 	render := api.Render{
-		Key: a.Key, State: api.RenderDone, Notes: a.Output.Notes, CommandLine: a.Output.Report.CommandLine,
+		Key: a.Key, State: api.RenderDone, Boot: a.Output.Boot, Notes: a.Output.Notes, CommandLine: a.Output.Report.CommandLine,
 	}
 	var layers []ocispec.Descriptor
 	for _, f := range a.Output.Files {

@@ -2,6 +2,7 @@ package converter
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -93,7 +94,27 @@ func (a Artifact) annotations() map[string]string {
 	if line := a.Output.Report.CommandLine; line != "" {
 		annotations[api.AnnotationCommandLine] = line
 	}
+	if len(a.Output.Boot) > 0 {
+		annotations[api.AnnotationBoot] = strings.Join(a.Output.Boot, ",")
+	}
+	if len(a.Output.Notes) > 0 {
+		notes, _ := json.Marshal(a.Output.Notes) // of strings it cannot fail
+		annotations[api.AnnotationNotes] = string(notes)
+	}
 	return annotations
+}
+
+// Describe says of a render what the annotations of its derived artifact tell.
+// Those that others have written are passed over where they are not as ours are.
+func Describe(r *api.Render, annotations map[string]string) {
+	r.CommandLine = annotations[api.AnnotationCommandLine]
+	if boot := annotations[api.AnnotationBoot]; boot != "" {
+		r.Boot = strings.Split(boot, ",")
+	}
+	var notes []string
+	if json.Unmarshal([]byte(annotations[api.AnnotationNotes]), &notes) == nil {
+		r.Notes = notes
+	}
 }
 
 // image makes an image of files that are tars.
@@ -128,6 +149,9 @@ func (a Artifact) index(layers []ocispec.Descriptor) ([]Document, error) {
 		Annotations:  a.annotations(),
 	}
 	platform := machine()
+	if a.Output.Arch != "" {
+		platform.Architecture = a.Output.Arch
+	}
 	for i, l := range layers {
 		diskType := map[string]string{annotationDiskType: a.Output.Files[i].DiskType}
 		m := a.manifest(nil, []ocispec.Descriptor{l})

@@ -9,6 +9,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/converter/convertertest"
 	"github.com/cloudlets/cloudlets/extent"
 )
 
@@ -25,6 +26,7 @@ func derived(t *testing.T, p Package) (a Artifact, layers []ocispec.Descriptor) 
 		Output: Output{Package: p, ArtifactType: api.ArtifactKind(TypeDisk, "test")},
 	}
 	a.Output.Report.CommandLine = "quiet"
+	a.Output.Boot, a.Output.Notes = []string{"bios", "uefi"}, []string{`it lacks "x"`}
 	for _, name := range []string{"a", "b"} {
 		var b extent.Builder
 		b.Inline([]byte(name))
@@ -60,6 +62,7 @@ func TestWhatStandsForAnArtifactSaysWhatItWasMadeFrom(t *testing.T) {
 			}
 			for name, want := range map[string]string{
 				api.AnnotationDerivation: a.Key.String(), api.AnnotationParameters: a.Parameters, api.AnnotationCommandLine: "quiet",
+				api.AnnotationBoot: "bios,uefi", api.AnnotationNotes: `["it lacks \"x\""]`,
 			} {
 				if got := m.Annotations[name]; got != want {
 					t.Errorf("%s is %q, want %q", name, got, want)
@@ -98,6 +101,40 @@ func TestDocumentsComeBeforeWhatRefersToThem(t *testing.T) {
 					}
 				}
 				known = append(known, d.Descriptor().Digest)
+			}
+		})
+	}
+}
+
+// Podman machine takes the manifest whose platform has the word that uname has for
+// the machine; Ironic takes that and OCI's.
+//
+// Source: podman, pkg/machine/ocipull; Ironic, image_service.OciImageService.
+func TestDisksOfAnIndexAreFoundByTheirPlatform(t *testing.T) {
+	for name, want := range map[string]string{"podman-machine": "x86_64", "ironic": "amd64"} {
+		t.Run(name, func(t *testing.T) {
+			blobs := convertertest.Blobs{}
+			content := &Content{Type: TypeDisk, Map: pushedDisk(t, blobs)}
+			out, err := Render(t.Context(), Input{Content: content, Open: blobs, Spool: blobs}, Parameters{Format: name})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var layers []ocispec.Descriptor
+			for _, f := range out.Files {
+				layers = append(layers, f.Layer(digest.FromString(f.Name)))
+			}
+			documents, err := Artifact{Output: out}.Documents(layers)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var index ocispec.Index
+			if err := json.Unmarshal(documents[len(documents)-1].Raw, &index); err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range index.Manifests {
+				if m.Platform == nil || m.Platform.Architecture != want || m.Platform.OS != "linux" || m.Annotations["disktype"] == "" {
+					t.Errorf("%s, %v, want the platform linux/%s and a disktype", m.Digest, m.Platform, want)
+				}
 			}
 		})
 	}

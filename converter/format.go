@@ -41,6 +41,9 @@ type Format struct {
 	Needs string
 	// Package is how the output stands in a registry.
 	Package Package
+	// Arch is the word for the architecture in an index, where the provider looks
+	// for another than OCI's.
+	Arch string
 
 	write writer
 	// over writes what differs from a base; nil where the format has no parents.

@@ -88,6 +88,7 @@ func providers() []Format {
 		{
 			Name: "podman-machine", Description: "podman machine: an index with the annotation disktype", Types: disks,
 			Needs: "virtio drivers in the initrd, ignition, podman", Package: PackageIndex, Compressions: names("zstd"),
+			Arch:  "x86_64", // podman looks for uname's word, whatever OCI says
 			files: parts(part{formatQcow2, "qemu"}, part{formatRawZst, "applehv"}),
 		},
 		{

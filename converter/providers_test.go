@@ -8,16 +8,23 @@ import (
 	"github.com/cloudlets/cloudlets/extent"
 )
 
-// TestProvidersTakeDisksThatWerePushed renders a disk of which nobody knows what
-// boots it.
-func TestProvidersTakeDisksThatWerePushed(t *testing.T) {
-	blobs := convertertest.Blobs{}
+// pushedDisk is a disk that was pushed.
+func pushedDisk(t *testing.T, blobs convertertest.Blobs) *extent.Map {
+	t.Helper()
 	var b extent.Builder
 	b.Source(blobs.Add(make([]byte, 3<<20)), 0, 3<<20)
 	disk, err := b.Build()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return disk
+}
+
+// TestProvidersTakeDisksThatWerePushed renders a disk of which nobody knows what
+// boots it.
+func TestProvidersTakeDisksThatWerePushed(t *testing.T) {
+	blobs := convertertest.Blobs{}
+	disk := pushedDisk(t, blobs)
 	for _, f := range Formats() {
 		if !slices.Contains(f.Types, TypeDisk) {
 			continue

@@ -125,9 +125,12 @@ type Output struct {
 	Files []File
 	// Package is how the files stand in the registry.
 	Package Package
+	// Arch is the word for the architecture in an index; empty is that of OCI.
+	Arch string
 	// ArtifactType is that of the derived artifact.
 	ArtifactType string
 	Report       disk.Report
+	Boot         []string // firmware that it boots with, if it boots alone: "bios", "uefi"
 	Notes        []string // what a person should know of the output
 }
 
@@ -183,9 +186,24 @@ func Render(ctx context.Context, in Input, p Parameters) (Output, error) {
 		return Output{}, err
 	}
 	files, err := r.files()
-	return Output{
-		Files: files, Package: r.format.Package, ArtifactType: p.artifactType(), Report: r.report, Notes: r.notes,
-	}, err
+	o := Output{
+		Files: files, Package: r.format.Package, Arch: r.format.Arch, ArtifactType: p.artifactType(), Report: r.report, Notes: r.notes,
+	}
+	if err == nil && in.Content == nil && p.BootsAlone() {
+		o.setBoot()
+	}
+	return o, err
+}
+
+// setBoot says what the output boots with, and notes what it does not.
+func (o *Output) setBoot() {
+	for _, f := range []struct{ firmware, loader string }{{"bios", o.Report.BIOS}, {"uefi", o.Report.UEFI}} {
+		if f.loader != "" {
+			o.Boot = append(o.Boot, f.firmware)
+			continue
+		}
+		o.Notes = append(o.Notes, "the disk does not boot with "+f.firmware+": neither the image nor a boot kit has a bootloader for it")
+	}
 }
 
 func newRender(ctx context.Context, in Input, p Parameters) (*render, error) {

@@ -24,6 +24,11 @@ import (
 const (
 	maxRequest = 4 << 20 // bytes of a render request
 	maxWait    = 30 * time.Second
+
+	// soon is how long a request for a small output waits for its digest, without
+	// being asked to; maxSmall is how large that is in bytes.
+	soon     = time.Second
+	maxSmall = 64 << 20
 )
 
 func contentPath(repository string, key digest.Digest) string {
@@ -48,17 +53,25 @@ func (r *Renderer) ServeExtension(w http.ResponseWriter, req *http.Request, repo
 }
 
 func (r *Renderer) postRender(w http.ResponseWriter, req *http.Request, repository string) error {
-	var ask api.RenderRequest
-	d := json.NewDecoder(http.MaxBytesReader(w, req.Body, maxRequest))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&ask); err != nil {
+	ask, err := decodeRequest(http.MaxBytesReader(w, req.Body, maxRequest))
+	if err != nil {
 		return answer(badRequest("render request: %w", err))
+	}
+	patience, err := parseWait(req)
+	if err != nil {
+		return answer(err)
 	}
 	if kit := ask.Bootkit; kit != nil && !registry.Allowed(req.Context(), registry.Need{Action: registry.ActionPull, Repository: kit.Repository}) {
 		return answer(fmt.Errorf("boot kit: %w", metadata.ErrManifestUnknown)) // as if it were not there
 	}
 	state, err := r.Render(req.Context(), repository, ask)
 	if err != nil {
+		return answer(err)
+	}
+	if patience == 0 && isSmall(state) {
+		patience = soon
+	}
+	if state, err = r.await(req.Context(), repository, state.Key, patience); err != nil {
 		return answer(err)
 	}
 	status := http.StatusAccepted
@@ -69,21 +82,60 @@ func (r *Renderer) postRender(w http.ResponseWriter, req *http.Request, reposito
 }
 
 func (r *Renderer) getRender(w http.ResponseWriter, req *http.Request, repository string, key digest.Digest) error {
-	if wait := req.URL.Query().Get("wait"); wait != "" {
-		atMost, err := time.ParseDuration(wait)
-		if err != nil {
-			return badRequest("wait: expected a time such as 1s: %w", err)
-		}
-		if j := r.job(repository, key); j != nil {
-			j.wait(req.Context().Done(), min(atMost, maxWait))
-			return registry.WriteJSON(w, http.StatusOK, j.state())
-		}
+	patience, err := parseWait(req)
+	if err != nil {
+		return answer(err)
 	}
-	state, err := r.State(req.Context(), repository, key)
+	state, err := r.await(req.Context(), repository, key, patience)
 	if err != nil {
 		return answer(err)
 	}
 	return registry.WriteJSON(w, http.StatusOK, state)
+}
+
+// decodeRequest reads a render request, and nothing after it.
+func decodeRequest(body io.Reader) (ask api.RenderRequest, err error) {
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&ask); err != nil {
+		return ask, err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return ask, errors.New("something follows the JSON object: expected one request")
+	}
+	return ask, nil
+}
+
+// parseWait returns how long a request wants to wait for the end of a render.
+func parseWait(req *http.Request) (time.Duration, error) {
+	wait := req.URL.Query().Get("wait")
+	if wait == "" {
+		return 0, nil
+	}
+	atMost, err := time.ParseDuration(wait)
+	if err != nil {
+		return 0, badRequest("wait: expected a time such as 1s: %w", err)
+	}
+	return min(atMost, maxWait), nil
+}
+
+// isSmall reports whether the digest of an output will be known soon.
+func isSmall(render api.Render) bool {
+	size := int64(0)
+	for _, f := range render.Files {
+		size += f.Size
+	}
+	return size > 0 && size <= maxSmall
+}
+
+// await returns the state of a render after its end, or after a time.
+func (r *Renderer) await(ctx context.Context, repository string, key digest.Digest, atMost time.Duration) (api.Render, error) {
+	j := r.job(repository, key)
+	if j == nil {
+		return r.State(ctx, repository, key)
+	}
+	j.wait(ctx.Done(), atMost)
+	return j.state(), nil
 }
 
 // getContent serves a file of the output of a render, from the moment it is

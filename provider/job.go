@@ -47,27 +47,17 @@ func (j *job) setPlan(p planned, err error) {
 	j.render.State = api.RenderPlanned
 	j.render.Files = describeFiles(j.render.Content, p.output.Files)
 	j.render.Size = j.render.Files[0].Size
-	j.render.Boot, j.render.Notes = p.describe(p.image.content == nil && converter.Derive(j.request).Parameters().BootsAlone())
+	j.render.Boot, j.render.Notes = p.output.Boot, p.notes()
 	j.render.CommandLine = p.output.Report.CommandLine
 }
 
-// describe tells in words what a disk boots with, and what a person should know.
-func (p planned) describe(bootsAlone bool) (boot, notes []string) {
-	for _, f := range []struct{ firmware, loader string }{{"bios", p.output.Report.BIOS}, {"uefi", p.output.Report.UEFI}} {
-		if !bootsAlone {
-			continue
-		}
-		if f.loader == "" {
-			notes = append(notes, "the disk does not boot with "+f.firmware+": neither the image nor a boot kit has a bootloader for it")
-			continue
-		}
-		boot = append(boot, f.firmware)
-	}
-	notes = append(notes, p.output.Notes...)
+// notes tells in words what a person should know.
+func (p planned) notes() []string {
+	notes := slices.Clone(p.output.Notes)
 	for _, part := range p.unused {
 		notes = append(notes, "the part "+part+" of the configuration has no effect: no template of the image uses it")
 	}
-	return boot, notes
+	return notes
 }
 
 // finish ends a job whose output was planned.

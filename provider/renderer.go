@@ -243,46 +243,51 @@ func (r *Renderer) State(ctx context.Context, repository string, key digest.Dige
 		Key: key, State: api.RenderDone, Size: record.Size,
 		Content: contentPath(repository, key), Blob: done.Blob, Artifact: done.Artifact,
 	}
-	state.Files, err = r.filesOf(ctx, repository, state)
-	for _, f := range state.Files {
-		state.Hashed += f.Size
+	artifact, err := r.document(ctx, repository, done.Artifact)
+	if err != nil {
+		return state, err
+	}
+	converter.Describe(&state, artifact.Annotations)
+	layers, err := r.layersOf(ctx, repository, artifact)
+	for _, l := range layers {
+		name := l.Annotations[ocispec.AnnotationTitle]
+		state.Files = append(state.Files, api.RenderFile{
+			Name: name, MediaType: l.MediaType, Size: l.Size, Content: state.Content + "/" + name, Blob: l.Digest,
+		})
+		state.Hashed += l.Size
 	}
 	return state, err
 }
 
-// filesOf tells of the files of a derived artifact.
-func (r *Renderer) filesOf(ctx context.Context, repository string, done api.Render) (files []api.RenderFile, err error) {
-	layers, err := r.layersOf(ctx, repository, done.Artifact)
-	for _, l := range layers {
-		name := l.Annotations[ocispec.AnnotationTitle]
-		files = append(files, api.RenderFile{
-			Name: name, MediaType: l.MediaType, Size: l.Size, Content: done.Content + "/" + name, Blob: l.Digest,
-		})
+// document is a derived artifact: a manifest, or an index of some.
+type document struct {
+	Manifests   []ocispec.Descriptor `json:"manifests"`
+	Layers      []ocispec.Descriptor `json:"layers"`
+	Annotations map[string]string    `json:"annotations"`
+}
+
+func (r *Renderer) document(ctx context.Context, repository string, d digest.Digest) (m document, err error) {
+	stored, err := r.meta.Manifest(ctx, repository, d)
+	if err != nil {
+		return m, err
 	}
-	return files, err
+	if err := json.Unmarshal(stored.Raw, &m); err != nil {
+		return m, fmt.Errorf("derived artifact %s: %w", d, err)
+	}
+	return m, nil
 }
 
 // layersOf returns the layers of a manifest, or of those of an index.
-func (r *Renderer) layersOf(ctx context.Context, repository string, d digest.Digest) ([]ocispec.Descriptor, error) {
-	stored, err := r.meta.Manifest(ctx, repository, d)
-	if err != nil {
-		return nil, err
-	}
-	var m struct {
-		Manifests []ocispec.Descriptor `json:"manifests"`
-		Layers    []ocispec.Descriptor `json:"layers"`
-	}
-	if err := json.Unmarshal(stored.Raw, &m); err != nil {
-		return nil, fmt.Errorf("derived artifact %s: %w", d, err)
-	}
-	for _, child := range m.Manifests {
-		layers, err := r.layersOf(ctx, repository, child.Digest)
+func (r *Renderer) layersOf(ctx context.Context, repository string, m document) ([]ocispec.Descriptor, error) {
+	layers := m.Layers
+	for _, d := range m.Manifests {
+		child, err := r.document(ctx, repository, d.Digest)
 		if err != nil {
 			return nil, err
 		}
-		m.Layers = append(m.Layers, layers...)
+		layers = append(layers, child.Layers...)
 	}
-	return m.Layers, nil
+	return layers, nil
 }
 
 // run plans the output of a job, then stores and publishes it.
