@@ -9,6 +9,7 @@ import (
 	"io/fs"
 
 	"github.com/cloudlets/cloudlets/converter"
+	"github.com/cloudlets/cloudlets/converter/boot"
 	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/tar"
 	"github.com/cloudlets/cloudlets/extent"
@@ -39,10 +40,13 @@ type Rendered struct {
 	Open   extent.Opener // gives what the files' maps refer to
 	Unused []string      // parts of the configuration without effect
 
-	images []*Image // that it is made of
+	images     []*Image // that it is made of
+	input      converter.Input
+	parameters converter.Parameters
 }
 
-// RenderHere renders the image on this machine.
+// RenderHere renders the image on this machine. The error wraps
+// [converter.ErrNoFiles] where something is asked of a disk that only files can give.
 func (i *Image) RenderHere(ctx context.Context, l Local) (r Rendered, err error) {
 	if i.Content != nil && (l.Volatile || l.Config != nil) {
 		return r, fmt.Errorf("a configuration and volatile paths change files: %w", converter.ErrNoFiles)
@@ -58,7 +62,9 @@ func (i *Image) RenderHere(ctx context.Context, l Local) (r Rendered, err error)
 	}
 	r.Open, r.images = i, []*Image{i}
 	if l.Kit != nil {
-		l.Disk.Kit = l.Kit.Tree
+		if l.Disk.Kit = l.Kit.Tree; l.Disk.Kit == nil {
+			return r, fmt.Errorf("boot kit %s is a %s, expected bootloader files, as cloudlets bootkit pushes them", l.Kit.Name, l.Kit.Content.Type)
+		}
 		r.Open, r.images = openers{i, l.Kit}, []*Image{i, l.Kit}
 	}
 	l.Parameters.Manifest = l.Setup.Manifest
@@ -73,8 +79,38 @@ func (i *Image) RenderHere(ctx context.Context, l Local) (r Rendered, err error)
 		r.Open, r.images = openers{r.Open, l.Parent}, append(r.images, l.Parent)
 	}
 	in.Open = r.Open
-	r.Output, err = converter.Render(ctx, in, l.Parameters)
+	r.input, r.parameters = in, l.Parameters
+	r.Output, err = converter.Render(ctx, r.input, r.parameters)
 	return r, err
+}
+
+// Direct returns what starts the system on a rendered disk without its bootloader:
+// the kernel, whose report has the command line, and the ramdisk, nil where the
+// kernel has none. The error wraps [converter.ErrNoFiles] of a disk that was pushed.
+func (r Rendered) Direct(ctx context.Context) (kernel, ramdisk *Rendered, err error) {
+	if r.input.Tree == nil {
+		return nil, nil, fmt.Errorf("the kernel of a disk is a file on it: %w", converter.ErrNoFiles)
+	}
+	first, err := boot.FirstKernel(r.input.Tree)
+	if err != nil {
+		return nil, nil, err
+	}
+	if kernel, err = r.part(ctx, converter.TypeKernel); err != nil || first.Initrd == nil {
+		return kernel, nil, err
+	}
+	ramdisk, err = r.part(ctx, converter.TypeRamdisk)
+	return kernel, ramdisk, err
+}
+
+// part renders a part of the same system, as it was configured.
+func (r Rendered) part(ctx context.Context, outputType string) (*Rendered, error) {
+	p := r.parameters
+	p.Format, p.Type, p.Compress, p.Disk.Size, p.Disk.FreeSpace = "raw", outputType, "", 0, 0
+	var err error
+	if r.Output, err = converter.Render(ctx, r.input, p); err != nil {
+		return nil, fmt.Errorf("take the %s out of the image: %w", outputType, err)
+	}
+	return &r, nil
 }
 
 // configured returns the tree of a render, as a registry makes it: the

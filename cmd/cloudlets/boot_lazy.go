@@ -15,7 +15,6 @@ import (
 	"github.com/cloudlets/cloudlets/client"
 	"github.com/cloudlets/cloudlets/client/lazy"
 	"github.com/cloudlets/cloudlets/converter"
-	"github.com/cloudlets/cloudlets/converter/boot"
 	"github.com/cloudlets/cloudlets/nbd"
 	"github.com/cloudlets/cloudlets/provider/qemu"
 )
@@ -104,33 +103,19 @@ func (l *lazyBoot) directly(cmd *cobra.Command, i *client.Image) bool {
 // startDirectly has a machine started with the kernel of the disk, and its ramdisk
 // if it has one. They are written to a directory.
 func (d lazyDisk) startDirectly(ctx context.Context, m *qemu.Machine, dir string) error {
-	if d.image.Tree == nil {
+	kernel, ramdisk, err := d.rendered.Direct(ctx)
+	if errors.Is(err, converter.ErrNoFiles) {
 		return fmt.Errorf("--direct: %s is a disk, whose kernel is not looked for: leave it out", d.image.Name)
 	}
-	kernel, err := boot.FirstKernel(d.image.Tree)
 	if err != nil {
 		return err
 	}
-	m.Kernel = filepath.Join(dir, "kernel")
-	if m.CommandLine, err = d.saveBootFile(ctx, converter.TypeKernel, m.Kernel); err != nil || kernel.Initrd == nil {
+	m.Kernel, m.CommandLine = filepath.Join(dir, "kernel"), kernel.Report.CommandLine
+	if err := saveNear(ctx, *kernel, 0, d.cache, m.Kernel); err != nil || ramdisk == nil {
 		return err
 	}
 	m.Ramdisk = filepath.Join(dir, "ramdisk")
-	_, err = d.saveBootFile(ctx, converter.TypeRamdisk, m.Ramdisk)
-	return err
-}
-
-// saveBootFile writes the kernel or the ramdisk of the disk to a file, and returns
-// what the kernel is started with.
-func (d lazyDisk) saveBootFile(ctx context.Context, what, path string) (commandLine string, err error) {
-	l := d.local
-	l.Type, l.Disk.Size, l.Disk.FreeSpace = what, 0, 0
-	r, err := d.image.RenderHere(ctx, l)
-	if err != nil {
-		return "", fmt.Errorf("take the %s out of the image: %w", what, err)
-	}
-	r.Lazily(ctx, 0, d.cache, 0).Fill()
-	return r.Report.CommandLine, saveMap(ctx, r.Files[0].Map, r.Open, path)
+	return saveNear(ctx, *ramdisk, 0, d.cache, m.Ramdisk)
 }
 
 // serveWhile serves the disk on a unix socket while use runs.

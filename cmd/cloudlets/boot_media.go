@@ -110,9 +110,9 @@ func (f *bootFlags) fetchDisk(cmd *cobra.Command, g *globals, repo *client.Repos
 	if err != nil {
 		return err
 	}
-	tell(cmd, render)
+	tell(cmd, render.CommandLine, render.Notes)
 	if render, err = repo.WaitRender(ctx, render); err != nil {
 		return err
 	}
-	return saveBlob(ctx, repo, render, path)
+	return saveBlob(ctx, repo, render.Files[0], path)
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/cloudlets/cloudlets/client"
 	"github.com/cloudlets/cloudlets/converter"
 	"github.com/cloudlets/cloudlets/converter/bundle"
-	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image/kind"
 )
 
@@ -108,7 +107,7 @@ func importBundle(g *globals, cmd *cobra.Command, files client.BundleFiles, outp
 // exportFlags are the flags of bundle export.
 type exportFlags struct {
 	render renderFlags
-	setup  setupFlags
+	image  here // rendered as render says
 
 	key, cert, cloud, output string
 	devices                  map[string]string
@@ -117,6 +116,7 @@ type exportFlags struct {
 
 func newBundleExport(g *globals) *cobra.Command {
 	var flags exportFlags
+	flags.image = here{renderFlags: &flags.render, format: "raw"}
 	cmd := &cobra.Command{
 		Use:   "export FILE|IMAGE",
 		Short: "Write an AMI bundle of a file or an image",
@@ -150,7 +150,7 @@ func (f *exportFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.SetNormalizeFunc(eucaNames)
 	f.render.register(cmd)
-	f.setup.registerWithoutConfig(cmd)
+	f.image.setup.registerWithoutConfig(cmd)
 	flags.StringVar(&f.render.outputType, "type", converter.TypeFilesystem, "what of an IMAGE is bundled: filesystem, kernel or ramdisk")
 	flags.StringVarP(&f.key, "key", "k", "", "file of the user's RSA private key in PEM, to sign with")
 	flags.StringVarP(&f.cert, "cert", "c", "", "file of the user's certificate in PEM")
@@ -181,7 +181,7 @@ func (f *exportFlags) run(g *globals, cmd *cobra.Command, name string) (err erro
 		return err
 	}
 	if file == nil { // It is a rootfs, or a reference.
-		return withImage(g, cmd, name, true, func(i *client.Image) error { return f.exportImage(g, cmd, c, i) })
+		return f.image.render(g, cmd, name, func(r client.Rendered) error { return f.exportImage(g, cmd, c, r) })
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	if file.Kind.Container != kind.Raw {
@@ -212,22 +212,13 @@ func (f *exportFlags) readKeys(cmd *cobra.Command) (err error) {
 	return err
 }
 
-// exportImage renders an image and bundles that.
-func (f *exportFlags) exportImage(g *globals, cmd *cobra.Command, c *client.Client, i *client.Image) error {
-	f.setup.config = f.render.config
-	s, err := f.setup.read(cmd, i)
-	if err != nil {
-		return err
-	}
-	rendered, err := i.RenderHere(cmd.Context(), client.Local{Setup: s, Parameters: f.render.parameters("raw"), Volatile: f.render.volatile})
-	if err != nil {
-		return err
-	}
-	tellUnused(cmd, rendered.Unused)
-	tellCommandLine(cmd, rendered.Report.CommandLine)
+// exportImage bundles what an image was rendered into.
+func (f *exportFlags) exportImage(g *globals, cmd *cobra.Command, c *client.Client, rendered client.Rendered) error {
+	tellRendered(cmd, rendered)
 	f.options.Name, f.options.Type = f.render.outputType, kind.Type(f.render.outputType)
-	r := extent.NewReader(cmd.Context(), rendered.Files[0].Map, rendered.Open)
-	return errors.Join(f.export(g, cmd, c, r), r.Close())
+	disk := rendered.Lazily(cmd.Context(), 0, f.image.cache, 0)
+	disk.Fill()
+	return errors.Join(f.export(g, cmd, c, disk), disk.Close())
 }
 
 func (f *exportFlags) export(g *globals, cmd *cobra.Command, c *client.Client, content client.BundleContent) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -40,13 +39,18 @@ type here struct {
 const pushBeside = "beside the image"
 
 // run renders an image, and writes the output.
-func (h *here) run(g *globals, cmd *cobra.Command, name string) (err error) {
+func (h *here) run(g *globals, cmd *cobra.Command, name string) error {
 	if h.push != "" {
 		return h.derive(g, cmd, name)
 	}
 	if h.output == "" {
 		return usageError{errors.New("an image is rendered on this machine, where nothing keeps the output: name a file or a directory for it with -o")}
 	}
+	return h.render(g, cmd, name, func(r client.Rendered) error { return h.use(cmd, r) })
+}
+
+// render renders an image here, and uses the output while it can be read.
+func (h *here) render(g *globals, cmd *cobra.Command, name string, use func(client.Rendered) error) (err error) {
 	if h.cache, err = lazy.Open("", math.MaxInt64); err != nil {
 		return err
 	}
@@ -57,15 +61,13 @@ func (h *here) run(g *globals, cmd *cobra.Command, name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, i.Close()) }()
-	return h.renderNear(g, cmd, i, h.cache, &h.setup, h.format, func(r client.Rendered, _ client.Local) error {
-		return h.use(cmd, r)
-	})
+	return h.renderNear(g, cmd, i, h.cache, &h.setup, h.format, use)
 }
 
 // renderNear renders an image that was opened, as the flags say, and uses the
 // output while it can be read. The boot kit comes through the same cache as the
 // image.
-func (f *renderFlags) renderNear(g *globals, cmd *cobra.Command, i *client.Image, cache *lazy.Cache, setup *setupFlags, format string, use func(client.Rendered, client.Local) error) (err error) {
+func (f *renderFlags) renderNear(g *globals, cmd *cobra.Command, i *client.Image, cache *lazy.Cache, setup *setupFlags, format string, use func(client.Rendered) error) (err error) {
 	setup.config = f.config
 	s, err := setup.read(cmd, i)
 	if err != nil {
@@ -90,16 +92,12 @@ func (f *renderFlags) renderNear(g *globals, cmd *cobra.Command, i *client.Image
 	if err != nil {
 		return err
 	}
-	return use(rendered, l)
+	return use(rendered)
 }
 
 // use tells of an output, and writes it where that is asked for.
 func (h *here) use(cmd *cobra.Command, rendered client.Rendered) error {
-	tellUnused(cmd, rendered.Unused)
-	tellCommandLine(cmd, rendered.Report.CommandLine)
-	for _, note := range rendered.Notes {
-		fmt.Fprintln(cmd.ErrOrStderr(), "note:", note)
-	}
+	tellRendered(cmd, rendered)
 	if h.output == "" {
 		return nil
 	}
@@ -158,10 +156,13 @@ func (h *here) save(ctx context.Context, r client.Rendered) error {
 	for i, f := range r.Files {
 		names[i] = f.Name
 	}
-	return saveFiles(h.output, names, func(i int, path string) error {
-		r.Lazily(ctx, i, h.cache, 0).Fill()
-		return saveMap(ctx, r.Files[i].Map, r.Open, path)
-	})
+	return saveFiles(h.output, names, func(i int, path string) error { return saveNear(ctx, r, i, h.cache, path) })
+}
+
+// saveNear writes a file of an output, whose content is fetched ahead into a cache.
+func saveNear(ctx context.Context, r client.Rendered, file int, cache *lazy.Cache, path string) error {
+	r.Lazily(ctx, file, cache, 0).Fill()
+	return saveMap(ctx, r.Files[file].Map, r.Open, path)
 }
 
 // saveFiles has the files of an output written: one to the path, or into it where
@@ -200,8 +201,5 @@ func saveRender(ctx context.Context, repo *client.Repository, files []api.Render
 	for i, f := range files {
 		names[i] = f.Name
 	}
-	return saveFiles(path, names, func(i int, path string) error {
-		d := client.Descriptor("", files[i].Blob, files[i].Size)
-		return saveFile(path, func(w io.Writer) error { return repo.PullBlob(ctx, d, w) })
-	})
+	return saveFiles(path, names, func(i int, path string) error { return saveBlob(ctx, repo, files[i], path) })
 }

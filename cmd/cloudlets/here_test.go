@@ -113,4 +113,6 @@ func TestAFileOfADiskIsRenderedHere(t *testing.T) {
 	tool(t, "qemu-img", "create", "-q", "-f", "vmdk", empty, "1M")
 	fails(t, exitFailed, []string{"say --type"}, "render", empty, "--format", "raw", "-o", out)
 	fails(t, exitFailed, []string{"import --files"}, "render", raw, "--format", "raw", "-o", out, "--config", `{"hostname": "web"}`)
+	rootfs := writeTar(t, bootableRootfs(t))
+	fails(t, exitFailed, []string{"boot kit " + raw + " is a disk"}, "raw", rootfs, "--bootkit", raw, "-o", out)
 }

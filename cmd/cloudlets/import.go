@@ -3,13 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cloudlets/cloudlets/client"
 	"github.com/cloudlets/cloudlets/converter/volume"
-	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image/kind"
 )
 
@@ -100,12 +98,7 @@ func (f *importFlags) run(g *globals, cmd *cobra.Command, args []string) (err er
 	}
 	tellMounted(cmd, files)
 	if f.output != "" {
-		return saveFile(f.output, func(w io.Writer) (err error) {
-			r := extent.NewReader(cmd.Context(), files.Tar, files.Blobs)
-			defer func() { err = errors.Join(err, r.Close()) }()
-			_, err = r.WriteTo(w)
-			return err
-		})
+		return saveMap(cmd.Context(), files.Tar, files.Blobs, f.output)
 	}
 	return f.pushTo(g, cmd, files, args)
 }

@@ -49,7 +49,6 @@ type lazyDisk struct {
 	*lazy.Disk
 	image    *client.Image
 	rendered client.Rendered
-	local    client.Local // that was asked for
 	cache    *lazy.Cache
 	flags    *lazyFlags
 }
@@ -66,10 +65,9 @@ func (f *lazyFlags) withDisk(g *globals, cmd *cobra.Command, name string, flags 
 		return err
 	}
 	defer func() { err = errors.Join(err, i.Close()) }()
-	return flags.renderNear(g, cmd, i, cache, setup, format, func(rendered client.Rendered, l client.Local) error {
-		tellUnused(cmd, rendered.Unused)
-		tellCommandLine(cmd, rendered.Report.CommandLine)
-		disk := lazyDisk{rendered.Lazily(cmd.Context(), 0, cache, int64(f.readahead)), i, rendered, l, cache, f}
+	return flags.renderNear(g, cmd, i, cache, setup, format, func(rendered client.Rendered) error {
+		tellRendered(cmd, rendered)
+		disk := lazyDisk{rendered.Lazily(cmd.Context(), 0, cache, int64(f.readahead)), i, rendered, cache, f}
 		if err := disk.begin(g, cmd, name); err != nil {
 			return err
 		}

@@ -24,8 +24,6 @@ without a bootloader. It is render --here --format raw: see there.
 	cmd.Flags().Lookup("bootkit").Usage = "image of a boot kit, for images without a bootloader: / is this machine"
 	render.parts.register(cmd)
 	cmd.Flags().StringVarP(&render.output, "out", "o", "", "file to write to, or - for the standard output")
-	if err := cmd.MarkFlagRequired("out"); err != nil {
-		panic(err) // There is such a flag.
-	}
+	require(cmd, "out")
 	return cmd
 }

@@ -238,7 +238,7 @@ func (f *renderFlags) renderThere(g *globals, cmd *cobra.Command, name, format, 
 	if err != nil {
 		return err
 	}
-	tell(cmd, render)
+	tell(cmd, render.CommandLine, render.Notes)
 	if wait || output != "" {
 		if render, err = repo.WaitRender(cmd.Context(), render); err != nil {
 			return err
@@ -252,18 +252,21 @@ func (f *renderFlags) renderThere(g *globals, cmd *cobra.Command, name, format, 
 	return printRender(g, besides(cmd, output), render)
 }
 
-// tell passes the notes of a render on.
-func tell(cmd *cobra.Command, render api.Render) {
-	tellCommandLine(cmd, render.CommandLine)
-	for _, note := range render.Notes {
+// tell says what a kernel is started with, and what a person should know of a
+// render.
+func tell(cmd *cobra.Command, commandLine string, notes []string) {
+	if commandLine != "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), "kernel command line:", commandLine)
+	}
+	for _, note := range notes {
 		fmt.Fprintln(cmd.ErrOrStderr(), "note:", note)
 	}
 }
 
-func tellCommandLine(cmd *cobra.Command, line string) {
-	if line != "" {
-		fmt.Fprintln(cmd.ErrOrStderr(), "kernel command line:", line)
-	}
+// tellRendered is tell of what was rendered here.
+func tellRendered(cmd *cobra.Command, r client.Rendered) {
+	tellUnused(cmd, r.Unused)
+	tell(cmd, r.Report.CommandLine, r.Notes)
 }
 
 func printRender(g *globals, cmd *cobra.Command, render api.Render) error {
@@ -276,10 +279,9 @@ func printRender(g *globals, cmd *cobra.Command, render api.Render) error {
 	})
 }
 
-// saveBlob writes the output of a render to a file, which appears whole or not
-// at all.
-func saveBlob(ctx context.Context, repo *client.Repository, render api.Render, path string) error {
-	d := client.Descriptor("", render.Blob, render.Size)
+// saveBlob writes a file of a render in a registry to a file here.
+func saveBlob(ctx context.Context, repo *client.Repository, file api.RenderFile, path string) error {
+	d := client.Descriptor("", file.Blob, file.Size)
 	return saveFile(path, func(w io.Writer) error { return repo.PullBlob(ctx, d, w) })
 }
 
