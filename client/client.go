@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 
 	"oras.land/oras-go/v2/registry"
@@ -70,8 +71,15 @@ type Repository struct {
 }
 
 // Repository returns what a reference such as localhost:5000/golden/debian:12
-// names. Nothing is asked of the registry yet.
+// names. Nothing is asked of the registry yet. The error is fs.ErrNotExist where
+// the path of a file was meant that is not there.
 func (c *Client) Repository(reference string) (*Repository, error) {
+	if isPath(reference) {
+		if _, err := os.Stat(reference); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%s: expected HOST[:PORT]/REPOSITORY[:TAG|@DIGEST], found a path", reference)
+	}
 	ref, err := registry.ParseReference(reference)
 	if err != nil {
 		return nil, fmt.Errorf("reference %q: expected HOST[:PORT]/REPOSITORY[:TAG|@DIGEST]: %w", reference, err)

@@ -21,7 +21,8 @@ import (
 
 // openContent opens a file that is a rootfs or not.
 func (c *Client) openContent(ctx context.Context, name string, info fs.FileInfo, o OpenOptions) (*Image, error) {
-	f, err := c.OpenFile(ctx, name, nil, FileOptions{Declared: kind.Kind{Type: o.Type}, Parts: o.Parts, Rootfs: true})
+	o.File.Rootfs = true
+	f, err := c.OpenFile(ctx, name, nil, o.File)
 	if err != nil {
 		return nil, err
 	}

@@ -211,11 +211,11 @@ func (f *File) typeInside(ctx context.Context, found kind.Finding, o FileOptions
 	if inside.Container != kind.Raw {
 		return "", nil
 	}
-	decided, err := inside.Decide(kind.Kind{})
+	t, err := inside.DecideInside()
 	if err != nil {
 		return "", fmt.Errorf("inside the %s: %w", found.Container, err)
 	}
-	return decided.Type, nil
+	return t, nil
 }
 
 // PushFile pushes a file as an artifact of its kind, and tags it as the

@@ -20,7 +20,6 @@ import (
 	"github.com/cloudlets/cloudlets/extent"
 	"github.com/cloudlets/cloudlets/image"
 	"github.com/cloudlets/cloudlets/image/cloudlet"
-	"github.com/cloudlets/cloudlets/image/kind"
 	"github.com/cloudlets/cloudlets/image/tarball"
 )
 
@@ -129,11 +128,9 @@ type OpenOptions struct {
 	// that.
 	Whole bool
 	// Content says that an image may be no rootfs: a disk, a filesystem, a kernel
-	// or a ramdisk. Type is what such a file is declared to be; it may be empty.
+	// or a ramdisk. File says how the file of one is opened.
 	Content bool
-	Type    kind.Type
-	// Parts are as in FileOptions.
-	Parts []string
+	File    FileOptions
 	// Near keeps what is fetched, and fetches it in batches; nil for what many
 	// small reads do not need. It must stay open as long as the image.
 	Near *lazy.Cache
@@ -151,7 +148,7 @@ func (c *Client) OpenImage(ctx context.Context, name string, o OpenOptions) (*Im
 	}
 	info, err := os.Stat(name)
 	switch {
-	case len(o.Parts) > 0 && (err != nil || info.IsDir()):
+	case len(o.File.Parts) > 0 && (err != nil || info.IsDir()):
 		return nil, fmt.Errorf("%s: expected a VMDK descriptor, which names other files", name)
 	case err == nil && info.IsDir():
 		return openDirectory(ctx, name, o.Warn)
@@ -173,8 +170,11 @@ func (c *Client) OpenImage(ctx context.Context, name string, o OpenOptions) (*Im
 // or a port, or localhost.
 func looksLikeReference(name string) bool {
 	host, _, ok := strings.Cut(name, "/")
-	return ok && host != "." && host != ".." && (host == "localhost" || strings.ContainsAny(host, ".:"))
+	return ok && !isPath(name) && (host == "localhost" || strings.ContainsAny(host, ".:"))
 }
+
+// isPath reports whether a name can only be the path of a file: no host begins so.
+func isPath(name string) bool { return strings.HasPrefix(name, "/") || strings.HasPrefix(name, ".") }
 
 func openDirectory(ctx context.Context, name string, warn func(path, what string)) (*Image, error) {
 	dir, err := tarball.OpenDir(ctx, name, warn)

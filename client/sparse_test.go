@@ -23,6 +23,13 @@ func TestSparseFileHoldsWhatWasWritten(t *testing.T) {
 		var want []byte
 		for range rapid.IntRange(0, 8).Draw(t, "writes") {
 			p := make([]byte, rapid.IntRange(0, 3*hole).Draw(t, "length"))
+			if rapid.Bool().Draw(t, "by number") {
+				if n, err := f.WriteZeros(int64(len(p))); err != nil || n != int64(len(p)) {
+					t.Fatal(n, err)
+				}
+				want = append(want, p...)
+				continue
+			}
 			if rapid.Bool().Draw(t, "data") {
 				for i := range p {
 					p[i] = byte(i) | 1

@@ -329,3 +329,31 @@ func TestStreamStopsWithItsContextAndItsWriter(t *testing.T) {
 type writerFunc func(p []byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// zeroCounter is a writer that need not be handed zeros.
+type zeroCounter struct {
+	bytes.Buffer
+	zeros int64
+}
+
+func (w *zeroCounter) WriteZeros(n int64) (int64, error) {
+	w.zeros += n
+	return n, nil
+}
+
+func TestZerosAreNotWrittenOutToWhoTakesTheirNumber(t *testing.T) {
+	const size = 1 << 62
+	var b Builder
+	b.Inline([]byte("begin"))
+	b.ZeroTo(size)
+	b.Inline([]byte("end"))
+	m, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out zeroCounter
+	n, err := NewReader(t.Context(), m, nil).WriteTo(&out)
+	if err != nil || n != size+3 || out.zeros != size-5 || out.String() != "beginend" {
+		t.Errorf("%d bytes, %d of them zeros, data %q, %v", n, out.zeros, out.String(), err)
+	}
+}

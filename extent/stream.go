@@ -26,27 +26,52 @@ type piece struct {
 	done   chan struct{} // nil where zero
 }
 
+// ZeroWriter is a writer that takes zeros by their number, and need not be handed
+// them: a file that can have holes.
+type ZeroWriter interface {
+	io.Writer
+	// WriteZeros appends n zero bytes, and returns how many it has appended.
+	WriteZeros(n int64) (int64, error)
+}
+
 // WriteTo writes the content to w from beginning to end, as [io.WriterTo] asks.
-// Several goroutines read ahead; at most a few MiB are held at any time.
+// Several goroutines read ahead; at most a few MiB are held at any time. A
+// [ZeroWriter] is told how long runs of zeros are.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+	zeros, ok := w.(ZeroWriter)
+	if !ok {
+		zeros = zeroFiller{w}
+	}
 	var written int64
-	var zeros [minHole]byte
 	err := r.stream(func(p *piece) error {
-		for n := p.n; n > 0; {
-			chunk := p.buf
-			if p.zero {
-				chunk = zeros[:min(n, int64(len(zeros)))]
-			}
-			k, err := w.Write(chunk)
-			written += int64(k)
-			if err != nil {
-				return err
-			}
-			n -= int64(len(chunk))
+		if p.zero {
+			n, err := zeros.WriteZeros(p.n)
+			written += n
+			return err
 		}
-		return nil
+		n, err := w.Write(p.buf)
+		written += int64(n)
+		return err
 	})
 	return written, err
+}
+
+// zeroFiller writes zeros as bytes.
+type zeroFiller struct{ io.Writer }
+
+// zeros are what a zeroFiller writes.
+var zeros [minHole]byte
+
+func (w zeroFiller) WriteZeros(n int64) (int64, error) {
+	var written int64
+	for written < n {
+		k, err := w.Write(zeros[:min(n-written, minHole)])
+		written += int64(k)
+		if err != nil {
+			return written, err
+		}
+	}
+	return written, nil
 }
 
 // SparseWriter is a file that can have holes, such as an [*os.File].

@@ -29,7 +29,7 @@ type here struct {
 	setup  setupFlags
 	format string
 	output string // a file, - or a directory
-	parts  partsFlag
+	disk   diskFlags
 	push   string // a repository, or pushBeside; empty is nowhere
 
 	cache *lazy.Cache // of what is fetched in pieces; nil where it comes whole
@@ -143,9 +143,9 @@ func (h *here) checkPush(name string, verify bool) error {
 // open opens what is rendered, a rootfs or not. Of an image in a registry that is
 // fetched which the output holds.
 func (h *here) open(g *globals, cmd *cobra.Command, name string) (*client.Image, error) {
-	o := client.OpenOptions{Content: true, Parts: h.parts, Near: h.cache}
+	o := client.OpenOptions{Content: true, File: h.disk.file(kind.Kind{}), Near: h.cache}
 	if slices.Contains(converter.ContentTypes(), h.outputType) {
-		o.Type = kind.Type(h.outputType)
+		o.File.Declared.Type = kind.Type(h.outputType)
 	}
 	return openImageAs(g, cmd, name, o)
 }

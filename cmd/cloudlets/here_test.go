@@ -109,10 +109,47 @@ func TestAFileOfADiskIsRenderedHere(t *testing.T) {
 	}
 	fails(t, exitUsage, []string{"-o"}, "render", raw, "--format", "qcow2")
 	fails(t, exitUsage, []string{"expected a directory"}, "render", raw, "--format", "ironic", "-o", "-")
-	empty := filepath.Join(dir, "empty.vmdk")
-	tool(t, "qemu-img", "create", "-q", "-f", "vmdk", empty, "1M")
-	fails(t, exitFailed, []string{"say --type"}, "render", empty, "--format", "raw", "-o", out)
 	fails(t, exitFailed, []string{"import --files"}, "render", raw, "--format", "raw", "-o", out, "--config", `{"hostname": "web"}`)
 	rootfs := writeTar(t, bootableRootfs(t))
 	fails(t, exitFailed, []string{"boot kit " + raw + " is a disk"}, "raw", rootfs, "--bootkit", raw, "-o", out)
+}
+
+func TestAContainerWithoutKnownContentHoldsADisk(t *testing.T) {
+	s := newServer(t)
+	dir := t.TempDir()
+	for name, write := range map[string]string{"empty": "", "data": "write -P 7 0 1M", "boot sector": "write -P 0x55 510 1"} {
+		disk, want, got := filepath.Join(dir, name+".vmdk"), filepath.Join(dir, name+".raw"), filepath.Join(dir, "got")
+		tool(t, "qemu-img", "create", "-q", "-f", "vmdk", disk, "3M")
+		if write != "" {
+			tool(t, "qemu-io", "-f", "vmdk", "-c", write, disk)
+		}
+		tool(t, "qemu-img", "convert", "-O", "raw", disk, want)
+		ok(t, "render", disk, "--format", "raw", "-o", got)
+		same(t, got, want)
+		ok(t, "push", disk, s.ref("disks/unknown:1"))
+		ok(t, "render", s.ref("disks/unknown:1"), "--format", "raw", "-o", got)
+		same(t, got, want)
+	}
+}
+
+func TestALargeDiskIsRenderedHereWhenThatIsSaid(t *testing.T) {
+	dir := t.TempDir()
+	disk, out := filepath.Join(dir, "disk.qcow2"), filepath.Join(dir, "out")
+	tool(t, "qemu-img", "create", "-q", "-f", "qcow2", disk, "2T")
+	fails(t, exitFailed, []string{"--max-size"}, "render", disk, "--format", "raw", "-o", out)
+	ok(t, "render", disk, "--max-size", "2T", "--format", "raw", "-o", out)
+	if info, err := os.Stat(out); err != nil || info.Size() != 2<<40 {
+		t.Errorf("%v, %v", info, err)
+	}
+	ok(t, "raw", disk, "--type", "disk", "--max-size", "2T", "-o", out)
+	fails(t, exitUsage, []string{"--max-size"}, "render", "localhost:1/disk:1", "--max-size", "2T")
+}
+
+func TestAPathIsNoReference(t *testing.T) {
+	dir := t.TempDir()
+	for _, command := range []string{"render", "inspect"} {
+		fails(t, exitNotFound, []string{"no such file"}, command, filepath.Join(dir, "missing.vmdk"))
+		fails(t, exitNotFound, []string{"no such file"}, command, "./missing.vmdk")
+	}
+	fails(t, exitUsage, []string{"found a path"}, "inspect", dir)
 }

@@ -17,7 +17,7 @@ type importFlags struct {
 	files             bool
 	container, output string
 	volume            volume.Options
-	parts             partsFlag
+	diskFlags
 }
 
 func newImport(g *globals) *cobra.Command {
@@ -54,7 +54,7 @@ Without --files a disk stays blocks, which is what cloudlets push does.`,
 func (f *importFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	f.push.registerImage(cmd)
-	f.parts.register(cmd)
+	f.registerDisk(cmd)
 	flags.BoolVar(&f.files, "files", false, "make an image of the files on the disk")
 	flags.StringVar(&f.container, "container-format", "", "container format of the disk, to be compared with what it is")
 	flags.StringVarP(&f.output, "out", "o", "", "file to write a tar of the files to, or - for the standard output")
@@ -82,7 +82,7 @@ func (f *importFlags) run(g *globals, cmd *cobra.Command, args []string) (err er
 	if err != nil {
 		return usageError{err}
 	}
-	opening := client.FileOptions{Declared: declared, Parts: f.parts}
+	opening := f.file(declared)
 	c, err := g.client(cmd)
 	if err != nil {
 		return err

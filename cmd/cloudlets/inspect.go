@@ -18,11 +18,12 @@ import (
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/client"
 	"github.com/cloudlets/cloudlets/converter/container"
+	"github.com/cloudlets/cloudlets/image/kind"
 )
 
 func newInspect(g *globals) *cobra.Command {
 	var raw bool
-	var parts partsFlag
+	var disk diskFlags
 	cmd := &cobra.Command{
 		Use:   "inspect REFERENCE|DISK",
 		Short: "Show what an image is and what was rendered from it, or what is on a disk",
@@ -42,7 +43,7 @@ cloudlets import --files can make an image of them.`,
 		Args: exactly("REFERENCE|DISK"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if info, err := os.Stat(args[0]); err == nil && !info.IsDir() {
-				return inspectDisk(g, cmd, args[0], parts)
+				return inspectDisk(g, cmd, args[0], disk.file(kind.Kind{}))
 			}
 			repo, err := g.repository(cmd, args[0])
 			if err != nil {
@@ -63,18 +64,18 @@ cloudlets import --files can make an image of them.`,
 			return g.print(cmd, summary, func(w io.Writer) { printSummary(w, summary) })
 		},
 	}
-	parts.register(cmd)
+	disk.registerDisk(cmd)
 	cmd.Flags().BoolVar(&raw, "raw", false, "print the manifest, byte for byte")
 	return cmd
 }
 
 // inspectDisk shows what is on a disk.
-func inspectDisk(g *globals, cmd *cobra.Command, path string, parts []string) error {
+func inspectDisk(g *globals, cmd *cobra.Command, path string, opening client.FileOptions) error {
 	c, err := g.client(cmd)
 	if err != nil {
 		return err
 	}
-	d, err := c.OpenDisk(cmd.Context(), path, nil, client.FileOptions{Parts: parts})
+	d, err := c.OpenDisk(cmd.Context(), path, nil, opening)
 	var over *container.ParentError
 	if errors.As(err, &over) {
 		return g.print(cmd, over, func(w io.Writer) {

@@ -36,7 +36,11 @@ func images(t testing.TB) (dir string) {
 		tool(t, "qemu-img", "convert", "-O", format, in("disk"), in("disk."+container))
 	}
 	tool(t, "qemu-img", "convert", "-O", "vmdk", in("filesystem"), in("filesystem.vmdk"))
-	tool(t, "qemu-img", "create", "-q", "-f", "qcow2", in("empty.qcow2"), "1M")
+	twice := []byte(mustRead(t, in("filesystem")))
+	copy(twice[446:], "\x00\x00\x02\x00\x83\x00\x00\x00\x01\x00\x00\x00\x00\x10\x00\x00") // a partition
+	copy(twice[510:], "\x55\xaa")
+	mustWrite(t, in("twice"), string(twice))
+	tool(t, "qemu-img", "convert", "-O", "qcow2", in("twice"), in("twice.qcow2"))
 	return dir
 }
 
@@ -118,7 +122,7 @@ func TestWhatIsNotAsDeclaredIsRefused(t *testing.T) {
 		code int
 		says []string
 	}{
-		{"empty.qcow2", nil, exitFailed, []string{"inside the qcow2", "--type disk or other"}},
+		{"twice.qcow2", nil, exitFailed, []string{"inside the qcow2", "--type filesystem or disk"}},
 		{"disk.qcow2", []string{"--verbatim"}, exitFailed, []string{"qcow2", "--type"}},
 		{"disk.qcow2", []string{"--type", "disk", "--container-format", "raw"}, exitFailed, []string{"declared as raw", "qcow2"}},
 		{"disk.vhd", []string{"--type", "disk", "--container-format", "vmdk"}, exitFailed, []string{"declared as vmdk", "vhd"}},

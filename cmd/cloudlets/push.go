@@ -99,21 +99,35 @@ type pushFlags struct {
 	base, manifest             string
 	verbatim                   bool
 	parent                     string
-	maxSize                    byteSize
-	parts                      partsFlag
+	diskFlags
 }
 
-// partsFlag are the files of a disk in several.
-type partsFlag []string
+// diskFlags are the flags of commands that open the file of a disk.
+type diskFlags struct {
+	parts   []string // of a disk in several files
+	maxSize byteSize
+}
 
-func (f *partsFlag) register(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar((*[]string)(f), "part", nil, "file that the disk is in which a VMDK descriptor describes; may be repeated")
+func (f *diskFlags) registerDisk(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.parts, "part", nil, "file that the disk is in which a VMDK descriptor describes; may be repeated")
+	flags.Var(&f.maxSize, "max-size", "size of a disk in a file at most, however little the file has of it (default 1T; given, it is the only limit to what compressed data expands to)")
+}
+
+// given reports whether any of the flags was.
+func (f *diskFlags) given() bool { return len(f.parts) > 0 || f.maxSize != 0 }
+
+// file returns how the file of a disk is opened that is declared to be something.
+func (f *diskFlags) file(declared kind.Kind) client.FileOptions {
+	return client.FileOptions{Declared: declared, Parts: f.parts, MaxSize: int64(f.maxSize)}
 }
 
 // opening returns how a file is opened.
 func (f *pushFlags) opening() (client.FileOptions, error) {
 	declared, err := kind.Parse(f.imageType, f.container)
-	return client.FileOptions{Declared: declared, Verbatim: f.verbatim, MaxSize: int64(f.maxSize), Parts: f.parts}, err
+	o := f.file(declared)
+	o.Verbatim = f.verbatim
+	return o, err
 }
 
 func (f *pushFlags) register(cmd *cobra.Command) {
@@ -121,10 +135,9 @@ func (f *pushFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.imageType, "type", "", "image type: kernel, ramdisk, filesystem, iso9660, disk or other")
 	flags.StringVar(&f.container, "container-format", "", "container format: raw, cow, qcow, qcow2, vhd, vhdx, vmdk, vdi, qed, parallels, ova; or aki, ari, ami")
-	f.parts.register(cmd)
+	f.registerDisk(cmd)
 	flags.BoolVar(&f.verbatim, "verbatim", false, "push a file as it is, and not the disk in it")
 	flags.StringVar(&f.parent, "parent", "", "disk that the file leaves content to, `REFERENCE@DIGEST`: a qcow2 with a backing file, a differencing VHD or VHDX")
-	flags.Var(&f.maxSize, "max-size", "size of a disk at most, however little the file has of it (default 1T; given, it is the only limit to what compressed data expands to)")
 }
 
 // registerImage adds the flags that say what an image is called and runs on.

@@ -22,7 +22,7 @@ without a bootloader. It is render --here --format raw: see there.
 	flags.registerType(cmd)
 	render.setup.registerWithoutConfig(cmd)
 	cmd.Flags().Lookup("bootkit").Usage = "image of a boot kit, for images without a bootloader: / is this machine"
-	render.parts.register(cmd)
+	render.disk.registerDisk(cmd)
 	cmd.Flags().StringVarP(&render.output, "out", "o", "", "file to write to, or - for the standard output")
 	require(cmd, "out")
 	return cmd

@@ -199,8 +199,8 @@ differs. A boot kit is looked for in the same repository, or in that of --bootki
 			if local.setup.given() {
 				return usageError{errors.New("--manifest and --env are for what is rendered on this machine: add --here")}
 			}
-			if len(local.parts) > 0 {
-				return usageError{errors.New("--part is for the file of a disk on this machine")}
+			if local.disk.given() {
+				return usageError{errors.New("--part and --max-size are for the file of a disk on this machine")}
 			}
 			err := flags.renderThere(g, cmd, args[0], local.format, local.output, !noWait)
 			if errors.Is(err, client.ErrNoRenderer) && (local.output != "" || local.push != "") {
@@ -215,7 +215,7 @@ differs. A boot kit is looked for in the same repository, or in that of --bootki
 	cmd.Flags().StringVar(&flags.parent, "parent", "", "write only what differs from the disk of this image, `REFERENCE@DIGEST`, which the output names by its digest: as qcow2, vhd or vhdx")
 	cmd.Flags().StringVarP(&local.output, "output", "o", "", "file to write the output to, or - for the standard output; a directory for several files")
 	local.setup.registerWithoutConfig(cmd)
-	local.parts.register(cmd)
+	local.disk.registerDisk(cmd)
 	cmd.Flags().BoolVar(&forced, "here", false, "render on this machine, whatever the registry can do")
 	cmd.Flags().StringVar(&local.push, "push", "", "push the derived artifact where the registry does not render: beside the image, or to another `REPOSITORY[:TAG]`, of any registry")
 	cmd.Flags().Lookup("push").NoOptDefVal = pushBeside

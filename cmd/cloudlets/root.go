@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -163,7 +165,10 @@ func (g *globals) repository(cmd *cobra.Command, reference string) (*client.Repo
 		return nil, err
 	}
 	repo, err := c.Repository(reference)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	case err != nil:
 		return nil, usageError{err}
 	}
 	return repo, nil

@@ -158,6 +158,16 @@ func (f Finding) Decide(declared Kind) (Kind, error) {
 	return Kind{declared.Type, f.Container}, nil
 }
 
+// DecideInside returns the type of what a container of disks has inside: a disk
+// where the content shows nothing else, as that of an empty one does not.
+func (f Finding) DecideInside() (Type, error) {
+	if len(f.Signs) == 0 || slices.Equal(f.Types, []Type{Disk, Other}) {
+		return Disk, nil
+	}
+	k, err := f.Decide(Kind{})
+	return k.Type, err
+}
+
 // refuse says why a file is no image, whatever it is declared to be.
 func (f Finding) refuse() error {
 	switch {
