@@ -28,7 +28,10 @@ const (
 	formatVMDK       = "vmdk"
 	formatVMDKStream = "vmdk-stream"
 	formatVMDKFlat   = "vmdk-flat"
+	formatRawGzip    = "raw.gz"
 	formatRawZst     = "raw.zst"
+	formatRawXz      = "raw.xz"
+	formatCow        = "cow"
 	formatVHDX       = "vhdx"
 	formatVDI        = "vdi"
 )
@@ -112,7 +115,7 @@ func containers() []Format {
 			Types: block(), write: vdiWriter(vdi.Options{Static: true}), Open: vdi.Open,
 		},
 		{
-			Name: "cow", Description: "User Mode Linux copy-on-write; QEMU dropped it in 2014", Extension: ".cow",
+			Name: formatCow, Description: "User Mode Linux copy-on-write; QEMU dropped it in 2014", Extension: ".cow",
 			Types: block(), write: planned(cow.Write), Open: cow.Open,
 		},
 		{
@@ -188,7 +191,7 @@ func streams() []Format {
 	gzip, zstd, xz := spooled(stream.CompressGzip), spooled(stream.CompressZstd), spooled(stream.CompressXz)
 	return []Format{
 		{
-			Name: "raw.gz", Description: "the disk in gzip, stored unless compressed", Extension: ".raw.gz",
+			Name: formatRawGzip, Description: "the disk in gzip, stored unless compressed", Extension: ".raw.gz",
 			Types: block(), reads: true, write: spooled(stream.StoreGzip), Compressions: []Compression{{"gzip", gzip}},
 		},
 		{
@@ -196,7 +199,7 @@ func streams() []Format {
 			Types: block(), write: planned(stream.StoreZstd), Compressions: []Compression{{"zstd", zstd}},
 		},
 		{
-			Name: "raw.xz", Description: "the disk in xz, always compressed", Extension: ".raw.xz",
+			Name: formatRawXz, Description: "the disk in xz, always compressed", Extension: ".raw.xz",
 			Types: block(), reads: true, write: xz, Compressions: []Compression{{"xz", xz}},
 		},
 	}

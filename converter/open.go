@@ -18,6 +18,18 @@ var ErrUnreadable = errors.New("nothing here reads the disk in it")
 // containerOVA is a package of machines, of which the disk of one is read.
 const containerOVA = "ova"
 
+// Reads reports whether a disk is taken out of files of the format, by its reader
+// or by whoever opens the file before that.
+func (f Format) Reads() bool {
+	switch f.Name {
+	case formatCow: // its reader says what to do instead
+		return false
+	case containerOVA, formatRawGzip, formatRawZst, formatRawXz:
+		return true
+	}
+	return f.Open != nil
+}
+
 // Open reads the disk in a file of size bytes, by the reader of the container
 // format that the file is declared to be in; nothing is probed. source is the
 // digest by which the disk's map names the file. The error wraps ErrUnreadable

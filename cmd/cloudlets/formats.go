@@ -40,7 +40,7 @@ provider needs of an image, lint looks for.`,
 func formatLines() []formatLine {
 	var lines []formatLine
 	for _, f := range converter.Formats() {
-		line := formatLine{Name: f.Name, Description: f.Description, Types: f.Types, Reads: f.Open != nil, Needs: f.Needs}
+		line := formatLine{Name: f.Name, Description: f.Description, Types: f.Types, Reads: f.Reads(), Needs: f.Needs}
 		for _, c := range f.Compressions {
 			line.Compress = append(line.Compress, c.Name)
 		}

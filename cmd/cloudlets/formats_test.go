@@ -84,6 +84,12 @@ func TestEveryFormatIsWhatItsToolsTakeItFor(t *testing.T) {
 				for _, file := range render.Files {
 					checkFormat(t, filepath.Join(dir, file.Name), raw)
 				}
+				first := filepath.Join(dir, render.Files[0].Name)
+				if f.Reads {
+					ok(t, "inspect", first)
+				} else if f.Name == "cow" {
+					fails(t, exitFailed, []string{"uml_moo"}, "inspect", first)
+				}
 			})
 		}
 	}
