@@ -29,14 +29,14 @@ func Copy(ctx context.Context, from, to *Repository, history bool) (ocispec.Desc
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	return oras.Tag(ctx, to.Repository, d.String(), to.reference())
+	return oras.Tag(ctx, to.Repository, d.String(), to.TagOrDigest())
 }
 
 // Fetch sees that a repository has what another one's reference names, with its
 // history, and returns the digest of that. It gets no tag.
 func Fetch(ctx context.Context, from, to *Repository) (digest.Digest, error) {
 	if from.name() == to.name() {
-		d, err := from.Resolve(ctx, from.reference())
+		d, err := from.Resolve(ctx, from.TagOrDigest())
 		return d.Digest, err
 	}
 	return copyAll(ctx, from, to, true)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/cloudlets/cloudlets/api"
@@ -205,7 +204,7 @@ func (f *File) typeInside(ctx context.Context, found kind.Finding, o FileOptions
 	}
 	content := extent.NewReader(ctx, disk.Map, f.blobs(disk))
 	inside, err := kind.Detect(content, content.Size())
-	if err != nil {
+	if err := errors.Join(err, content.Close()); err != nil {
 		return "", err
 	}
 	if inside.Container != kind.Raw {
@@ -234,14 +233,11 @@ func (r *Repository) PushFile(ctx context.Context, f *File, o PushOptions) (ocis
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	config := ocispec.DescriptorEmptyJSON
-	if _, err := r.pushBytes(ctx, config.MediaType, config.Data); err != nil {
-		return ocispec.Descriptor{}, fmt.Errorf("push config: %w", err)
+	config, err := r.pushEmptyConfig(ctx)
+	if err != nil {
+		return ocispec.Descriptor{}, err
 	}
-	config.Data = nil
 	return r.pushManifest(ctx, ocispec.Manifest{
-		Versioned:    specs.Versioned{SchemaVersion: 2},
-		MediaType:    ocispec.MediaTypeImageManifest,
 		ArtifactType: api.ArtifactKind(string(f.Kind.Type), string(f.Kind.Container)),
 		Config:       config,
 		Layers:       []ocispec.Descriptor{blob},
@@ -297,10 +293,10 @@ func (r *Repository) pushFileBlob(ctx context.Context, f *File) (ocispec.Descrip
 	return d, nil
 }
 
-// IdentifyDisk says what a disk is that a node may have written to: a filesystem
-// or a whole disk. What names other files is refused: a guest could have written
-// that.
-func IdentifyDisk(path string, filesystem bool) (kind.Kind, error) {
+// IdentifyDisk says what a disk is that a node may have written to, and that is
+// declared to be a filesystem or a whole disk. What names other files is refused: a
+// guest could have written that.
+func IdentifyDisk(ctx context.Context, path string, declared kind.Type) (kind.Kind, error) {
 	content, err := os.Open(path)
 	if err != nil {
 		return kind.Kind{}, err
@@ -310,12 +306,8 @@ func IdentifyDisk(path string, filesystem bool) (kind.Kind, error) {
 	if err != nil {
 		return kind.Kind{}, err
 	}
-	declared := kind.Kind{Type: kind.Disk}
-	if filesystem {
-		declared.Type = kind.Filesystem
-	}
 	f := &File{content: content, size: info.Size()}
-	if _, err := f.decide(context.Background(), FileOptions{Declared: declared, Verbatim: true}); err != nil {
+	if _, err := f.decide(ctx, FileOptions{Declared: kind.Kind{Type: declared}, Verbatim: true}); err != nil {
 		return kind.Kind{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return f.Kind, nil

@@ -190,12 +190,11 @@ func (c *Client) openFile(name string, info fs.FileInfo) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	var head [16]byte // more than any magic number of a compression
-	n, err := f.ReadAt(head[:], 0)
-	if err != nil && err != io.EOF {
+	compressed, err := isCompressed(f)
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	if tarball.DetectCompression(head[:n]) == tarball.Uncompressed {
+	if !compressed {
 		return newLocalImage(name, sizedFile{f, info.Size()}, f)
 	}
 	i, err := c.openTar(name, f, info.Size())

@@ -66,7 +66,7 @@ func (r *Repository) pushIndex(ctx context.Context, entries []ocispec.Descriptor
 	if len(raw) > maxManifest {
 		return ocispec.Descriptor{}, fmt.Errorf("push index: it has %d bytes, at most %d are read", len(raw), maxManifest)
 	}
-	d, err := oras.TagBytes(ctx, r.Repository, ocispec.MediaTypeImageIndex, raw, r.reference())
+	d, err := oras.TagBytes(ctx, r.Repository, ocispec.MediaTypeImageIndex, raw, r.TagOrDigest())
 	if err != nil {
 		return ocispec.Descriptor{}, fmt.Errorf("push index: %w", err)
 	}

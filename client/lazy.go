@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
-	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/registry"
@@ -51,26 +49,24 @@ func (r *Repository) PushTrace(ctx context.Context, t *lazy.Trace, arch string) 
 	if err != nil {
 		return blob, fmt.Errorf("push the trace: %w", err)
 	}
-	config := ocispec.DescriptorEmptyJSON
-	if _, err := r.pushBytes(ctx, config.MediaType, config.Data); err != nil {
-		return ocispec.Descriptor{}, fmt.Errorf("push config: %w", err)
+	config, err := r.pushEmptyConfig(ctx)
+	if err != nil {
+		return ocispec.Descriptor{}, err
 	}
-	config.Data = nil
 	subject := Descriptor(m.Descriptor.MediaType, m.Descriptor.Digest, m.Descriptor.Size)
 	return r.pushUntagged(ctx, ocispec.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: lazy.TraceType,
-		Config: config, Layers: []ocispec.Descriptor{blob}, Subject: &subject,
+		ArtifactType: lazy.TraceType, Config: config, Layers: []ocispec.Descriptor{blob}, Subject: &subject,
 		Annotations: map[string]string{ocispec.AnnotationCreated: time.Now().UTC().Format(time.RFC3339Nano)},
 	})
 }
 
 // pushUntagged pushes a manifest that is found by its digest, or its subject.
 func (r *Repository) pushUntagged(ctx context.Context, m ocispec.Manifest) (ocispec.Descriptor, error) {
-	raw, err := json.Marshal(m)
+	raw, err := encodeManifest(m)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	d := content.NewDescriptorFromBytes(m.MediaType, raw)
+	d := content.NewDescriptorFromBytes(ocispec.MediaTypeImageManifest, raw)
 	if err := r.Repository.Push(ctx, d, bytes.NewReader(raw)); err != nil {
 		return ocispec.Descriptor{}, fmt.Errorf("push manifest: %w", err)
 	}

@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2"
 
@@ -55,7 +54,7 @@ type Merged struct {
 // theirs has changed since both were one. theirs is in the same repository. Of
 // the content of files only that is fetched that is taken from theirs.
 func (r *Repository) Merge(ctx context.Context, theirs digest.Digest, o MergeOptions) (Merged, error) {
-	ours, err := r.Resolve(ctx, r.reference())
+	ours, err := r.Resolve(ctx, r.TagOrDigest())
 	if err != nil {
 		return Merged{}, fmt.Errorf("resolve %s: %w", r.Reference, err)
 	}
@@ -68,7 +67,7 @@ func (r *Repository) Merge(ctx context.Context, theirs digest.Digest, o MergeOpt
 	case base == theirs:
 		return Merged{Descriptor: ours, UpToDate: true}, nil
 	case base == ours.Digest:
-		d, err := oras.Tag(ctx, r.Repository, theirs.String(), r.reference())
+		d, err := oras.Tag(ctx, r.Repository, theirs.String(), r.TagOrDigest())
 		return Merged{Descriptor: d, FastForward: true}, err
 	}
 	return r.merge(ctx, base, ours.Digest, theirs, []digest.Digest{ours.Digest, theirs}, o)
@@ -77,7 +76,7 @@ func (r *Repository) Merge(ctx context.Context, theirs digest.Digest, o MergeOpt
 // Revert makes the next version of what the repository's tag leads to, without
 // what the version undo changed.
 func (r *Repository) Revert(ctx context.Context, undo digest.Digest, o MergeOptions) (Merged, error) {
-	ours, err := r.Resolve(ctx, r.reference())
+	ours, err := r.Resolve(ctx, r.TagOrDigest())
 	if err != nil {
 		return Merged{}, fmt.Errorf("resolve %s: %w", r.Reference, err)
 	}
@@ -198,9 +197,7 @@ func (r *Repository) pushImage(ctx context.Context, config ocispec.Image, layers
 		return ocispec.Descriptor{}, fmt.Errorf("push config: %w", err)
 	}
 	return r.pushManifest(ctx, ocispec.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2},
-		MediaType: ocispec.MediaTypeImageManifest,
-		Config:    d, Layers: layers, Annotations: annotations,
+		Config: d, Layers: layers, Annotations: annotations,
 	})
 }
 

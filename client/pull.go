@@ -34,11 +34,7 @@ type Manifest struct {
 // Manifest fetches and verifies the manifest that the repository's reference
 // names; "latest" without one.
 func (r *Repository) Manifest(ctx context.Context) (*Manifest, error) {
-	reference := r.Reference.Reference
-	if reference == "" {
-		reference = "latest"
-	}
-	d, body, err := r.Manifests().FetchReference(ctx, reference)
+	d, body, err := r.Manifests().FetchReference(ctx, r.TagOrDigest())
 	if err != nil {
 		return nil, fmt.Errorf("fetch manifest %s: %w", r.Reference, err)
 	}
@@ -115,10 +111,7 @@ func (r *Repository) PullLayout(ctx context.Context, dir string) (Pulled, error)
 	if err != nil {
 		return Pulled{}, fmt.Errorf("open OCI layout %s: %w", dir, err)
 	}
-	reference := r.Reference.Reference
-	if reference == "" {
-		reference = "latest"
-	}
+	reference := r.TagOrDigest()
 	d, err := oras.Copy(ctx, r.Repository, reference, layout, reference, oras.DefaultCopyOptions)
 	if err != nil {
 		return Pulled{}, fmt.Errorf("pull %s: %w", r.Reference, err)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/content"
@@ -62,8 +61,6 @@ func (r *Repository) pushLayerAsImage(ctx context.Context, l *layer, o PushOptio
 		return ocispec.Descriptor{}, fmt.Errorf("push config: %w", err)
 	}
 	return r.pushManifest(ctx, ocispec.Manifest{
-		Versioned:    specs.Versioned{SchemaVersion: 2},
-		MediaType:    ocispec.MediaTypeImageManifest,
 		ArtifactType: o.ArtifactType,
 		Config:       configDescriptor,
 		Layers:       []ocispec.Descriptor{l.descriptor},
@@ -146,17 +143,32 @@ func (r *Repository) pushBytes(ctx context.Context, mediaType string, b []byte) 
 	return d, r.pushWhole(ctx, d, bytes.NewReader(b))
 }
 
+// pushEmptyConfig uploads the config of artifacts, which says nothing, and returns
+// its descriptor.
+//
+// Source: OCI image specification, guidance for an empty descriptor.
+func (r *Repository) pushEmptyConfig(ctx context.Context) (ocispec.Descriptor, error) {
+	config := ocispec.DescriptorEmptyJSON
+	if _, err := r.pushBytes(ctx, config.MediaType, config.Data); err != nil {
+		return ocispec.Descriptor{}, fmt.Errorf("push config: %w", err)
+	}
+	config.Data = nil
+	return config, nil
+}
+
+// encodeManifest encodes a manifest, and says in it that it is one.
+func encodeManifest(m ocispec.Manifest) ([]byte, error) {
+	m.SchemaVersion, m.MediaType = 2, ocispec.MediaTypeImageManifest
+	return json.Marshal(m)
+}
+
 // pushManifest puts a manifest under the repository's reference.
 func (r *Repository) pushManifest(ctx context.Context, m ocispec.Manifest) (ocispec.Descriptor, error) {
-	raw, err := json.Marshal(m)
+	raw, err := encodeManifest(m)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	reference := r.Reference.Reference
-	if reference == "" {
-		reference = "latest"
-	}
-	d, err := oras.TagBytes(ctx, r.Repository, m.MediaType, raw, reference)
+	d, err := oras.TagBytes(ctx, r.Repository, ocispec.MediaTypeImageManifest, raw, r.TagOrDigest())
 	if err != nil {
 		return ocispec.Descriptor{}, fmt.Errorf("push manifest: %w", err)
 	}

@@ -44,19 +44,25 @@ func (o FileOptions) checkSize(size int64) error {
 // packedDisk reports whether a file is a compressed disk: one that is declared to
 // be a disk or a filesystem and is compressed, or one that shows it.
 func (f *File) packedDisk(o FileOptions) (bool, error) {
-	var head [16]byte // more than any magic number of a compression
-	n, err := f.content.ReadAt(head[:], 0)
-	if err != nil && !errors.Is(err, io.EOF) {
+	compressed, err := isCompressed(f.content)
+	if err != nil || o.Verbatim || !compressed {
 		return false, err
-	}
-	if o.Verbatim || tarball.DetectCompression(head[:n]) == tarball.Uncompressed {
-		return false, nil
 	}
 	found, err := kind.Detect(f.content, f.size)
 	if o.Declared.Type == kind.Disk || o.Declared.Type == kind.Filesystem {
 		return !found.Tar || !o.Rootfs, err
 	}
 	return found.Packed, err
+}
+
+// isCompressed reports whether a file begins as compressed ones do.
+func isCompressed(f io.ReaderAt) (bool, error) {
+	var head [16]byte // more than any magic number of a compression
+	n, err := f.ReadAt(head[:], 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	return tarball.DetectCompression(head[:n]) != tarball.Uncompressed, nil
 }
 
 // unpack replaces a compressed file by a temporary one with its content, which

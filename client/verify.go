@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -113,7 +112,7 @@ func (r *Repository) verify(ctx context.Context, m *Manifest, kits *Repository) 
 	if err != nil {
 		return v, err
 	}
-	layers, subject, err := r.filesOf(ctx, m)
+	layers, err := r.filesOf(ctx, m)
 	if err != nil {
 		return v, err
 	}
@@ -123,7 +122,7 @@ func (r *Repository) verify(ctx context.Context, m *Manifest, kits *Repository) 
 		return v, err
 	}
 	defer func() { err = errors.Join(err, i.Close()) }()
-	if subject == nil || subject.Digest != i.Manifest.Descriptor.Digest {
+	if m.Subject == nil || m.Subject.Digest != i.Manifest.Descriptor.Digest {
 		return v, fmt.Errorf("its subject is not the image %s that its parameters name", i.Manifest.Descriptor.Digest)
 	}
 	rendered, err := i.renderAgain(ctx, d, r, kits, func(r Rendered) error { return v.compare(ctx, layers, r) })
@@ -137,23 +136,23 @@ func (r *Repository) verify(ctx context.Context, m *Manifest, kits *Repository) 
 }
 
 // filesOf returns the files of a derived artifact, which may be an index of
-// several, and its subject.
-func (r *Repository) filesOf(ctx context.Context, m *Manifest) (layers []ocispec.Descriptor, subject *ocispec.Descriptor, err error) {
+// several.
+func (r *Repository) filesOf(ctx context.Context, m *Manifest) (layers []ocispec.Descriptor, err error) {
 	if !m.isIndex() {
-		return m.Layers, m.Subject, nil
+		return m.Layers, nil
 	}
-	var index ocispec.Index
-	if err := json.Unmarshal(m.Raw, &index); err != nil {
-		return nil, nil, fmt.Errorf("index %s: %w", m.Descriptor.Digest, err)
+	children, err := m.children()
+	if err != nil {
+		return nil, err
 	}
-	for _, d := range index.Manifests {
+	for _, d := range children {
 		child, err := r.at(d.Digest.String()).Manifest(ctx)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		layers = append(layers, child.Layers...)
 	}
-	return layers, index.Subject, nil
+	return layers, nil
 }
 
 // renderAgain renders the image as a derivation says, and has the output used

@@ -86,7 +86,7 @@ func (o VersionOptions) annotations(parents ...digest.Digest) map[string]string 
 // current returns the descriptor of what the repository's reference leads to, or
 // a zero one if there is nothing yet.
 func (r *Repository) current(ctx context.Context) (ocispec.Descriptor, error) {
-	d, err := r.Resolve(ctx, r.reference())
+	d, err := r.Resolve(ctx, r.TagOrDigest())
 	if errors.Is(err, errdef.ErrNotFound) {
 		return ocispec.Descriptor{}, nil
 	}
@@ -96,8 +96,9 @@ func (r *Repository) current(ctx context.Context) (ocispec.Descriptor, error) {
 	return d, nil
 }
 
-// reference returns the tag or digest of the repository's reference.
-func (r *Repository) reference() string {
+// TagOrDigest returns the tag or digest of the repository's reference: "latest"
+// where it has neither.
+func (r *Repository) TagOrDigest() string {
 	if r.Reference.Reference == "" {
 		return "latest"
 	}

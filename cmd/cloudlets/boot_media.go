@@ -53,7 +53,11 @@ func (f *bootFlags) equip(cmd *cobra.Command, g *globals, repo *client.Repositor
 	_, err = os.Stat(m.Disk)
 	switch {
 	case err == nil:
-		image, err := client.IdentifyDisk(m.Disk, kernel != nil)
+		declared := kind.Disk
+		if kernel != nil {
+			declared = kind.Filesystem
+		}
+		image, err := client.IdentifyDisk(cmd.Context(), m.Disk, declared)
 		if err != nil {
 			return err
 		}

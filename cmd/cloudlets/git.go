@@ -36,9 +36,7 @@ they were committed.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return gitdir.Run(cmd.Context(), args[0], args[1:], gitdir.Options{
 				Stdin: cmd.InOrStdin(), Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
-				Warn: func(path, what string) {
-					fmt.Fprintf(cmd.ErrOrStderr(), "warning: /%s: %s\n", path, what)
-				},
+				Warn: warnings(cmd),
 			})
 		},
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -25,10 +24,7 @@ func openImageAs(g *globals, cmd *cobra.Command, name string, o client.OpenOptio
 	if err != nil {
 		return nil, err
 	}
-	o.Stdin = cmd.InOrStdin()
-	o.Warn = func(path, what string) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "warning: /%s: %s\n", path, what)
-	}
+	o.Stdin, o.Warn = cmd.InOrStdin(), warnings(cmd)
 	return c.OpenImage(cmd.Context(), name, o)
 }
 

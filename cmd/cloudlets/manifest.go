@@ -70,15 +70,19 @@ func (f *manifestFlag) parse(g *globals, cmd *cobra.Command, images []string) (*
 	return m, errors.Join(parseErr, err)
 }
 
-// readManifestFile reads a file, of which one byte more than the limit is
-// enough to refuse it.
-func readManifestFile(path string) (raw []byte, err error) {
+func readManifestFile(path string) ([]byte, error) {
+	return readLimited(path, cloudlet.MaxManifestSize)
+}
+
+// readLimited reads a file, of which one byte more than the limit is enough to
+// refuse it.
+func readLimited(path string, limit int64) (raw []byte, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	return io.ReadAll(io.LimitReader(f, cloudlet.MaxManifestSize+1))
+	return io.ReadAll(io.LimitReader(f, limit+1))
 }
 
 func newManifest(g *globals) *cobra.Command {

@@ -206,10 +206,7 @@ func (g *globals) pushTarget(cmd *cobra.Command, reference string) (*client.Clie
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
-	if repo.Reference.ValidateReferenceAsDigest() == nil {
-		return nil, nil, usageError{fmt.Errorf("reference %s: expected a tag to push to: the digest follows from the content", reference)}
-	}
-	return c, repo, nil
+	return c, repo, wantTag(repo, reference)
 }
 
 // opener opens what is pushed as layers.
@@ -217,9 +214,7 @@ type opener func(ctx context.Context, path string, stdin io.Reader, warn func(pa
 
 // pushRootfs pushes a rootfs, or the boot kit in it, and prints its descriptor.
 func pushRootfs(g *globals, cmd *cobra.Command, open opener, path string, repo *client.Repository, options client.PushOptions) error {
-	rootfs, err := open(cmd.Context(), path, cmd.InOrStdin(), func(path, what string) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "warning: /%s: %s\n", path, what)
-	})
+	rootfs, err := open(cmd.Context(), path, cmd.InOrStdin(), warnings(cmd))
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func (f *renderFlags) registerType(cmd *cobra.Command) {
 // request makes a render request of the flags, for the image that the
 // repository's reference names.
 func (f *renderFlags) request(cmd *cobra.Command, g *globals, repo *client.Repository, format string) (api.RenderRequest, error) {
-	d, err := repo.Resolve(cmd.Context(), orLatest(repo.Reference.Reference))
+	d, err := repo.Resolve(cmd.Context(), repo.TagOrDigest())
 	if err != nil {
 		return api.RenderRequest{}, fmt.Errorf("%s: %w", repo.Reference, err)
 	}
@@ -91,13 +91,6 @@ func (f *renderFlags) parameters(format string) converter.Parameters {
 	return converter.Derive(f.ask(format)).Parameters()
 }
 
-func orLatest(reference string) string {
-	if reference == "" {
-		return "latest"
-	}
-	return reference
-}
-
 // readConfig reads what was given for a configuration: nil for nothing.
 func readConfig(cmd *cobra.Command, given string) (json.RawMessage, error) {
 	switch {
@@ -108,12 +101,7 @@ func readConfig(cmd *cobra.Command, given string) (json.RawMessage, error) {
 	case strings.HasPrefix(strings.TrimSpace(given), "{"):
 		return json.RawMessage(given), nil
 	}
-	f, err := os.Open(given)
-	if err != nil {
-		return nil, err
-	}
-	config, err := io.ReadAll(io.LimitReader(f, cloudlet.MaxConfigurationSize+1))
-	return config, errors.Join(err, f.Close())
+	return readLimited(given, cloudlet.MaxConfigurationSize)
 }
 
 func resolveBootkit(cmd *cobra.Command, g *globals, repo *client.Repository, reference string) (*api.Bootkit, error) {
@@ -124,7 +112,7 @@ func resolveBootkit(cmd *cobra.Command, g *globals, repo *client.Repository, ref
 	if kit.Reference.Registry != repo.Reference.Registry {
 		return nil, usageError{fmt.Errorf("boot kit %s: expected one on %s, where the image is: copy it there first", reference, repo.Reference.Registry)}
 	}
-	d, err := kit.Resolve(cmd.Context(), orLatest(kit.Reference.Reference))
+	d, err := kit.Resolve(cmd.Context(), kit.TagOrDigest())
 	if err != nil {
 		return nil, fmt.Errorf("boot kit %s: %w", reference, err)
 	}

@@ -112,7 +112,7 @@ history outlives its tag.`,
 			if limit <= 0 {
 				return usageError{errors.New("--limit: expected one change or more")}
 			}
-			repo.Reference.Reference = orLatest(repo.Reference.Reference)
+			repo.Reference.Reference = repo.TagOrDigest()
 			events, err := repo.TagHistory(cmd.Context(), limit)
 			if err != nil {
 				return err
