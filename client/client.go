@@ -162,5 +162,9 @@ var (
 // do sends a request that needs the given actions on the repository.
 func (r *Repository) do(req *http.Request, actions []string) (*http.Response, error) {
 	ctx := auth.AppendRepositoryScope(req.Context(), r.Reference, actions...)
-	return r.client.send.Do(req.WithContext(ctx))
+	req = req.WithContext(ctx)
+	if req.Body == http.NoBody {
+		req.Body = nil // what is tried again, is only without a body or with one that can be read again
+	}
+	return r.client.send.Do(req)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -100,25 +101,46 @@ func (l *framedLayer) near(c *lazy.Cache) (*lazy.Layer, error) {
 // openHeaders fetches the index, and the frames with tar headers in them: in one
 // request from a registry of ours.
 func (l *framedLayer) openHeaders() error {
-	body, indexSize, err := l.repo.fetchHeaders(l.ctx, l.descriptor)
+	var left frame.Set
+	err := lazy.Persist(l.ctx, cutOff, func() (_ int, err error) {
+		left, err = l.requestHeaders()
+		return 0, err
+	})
 	if refused(err) {
 		return l.openPlainly()
 	}
-	if err != nil {
+	if err != nil || left.Empty() {
 		return err
+	}
+	return l.keepFrames(l.ctx, left)
+}
+
+// requestHeaders makes the request. It returns the frames that it was cut off from.
+func (l *framedLayer) requestHeaders() (left frame.Set, err error) {
+	body, indexSize, err := l.repo.fetchHeaders(l.ctx, l.descriptor)
+	if err != nil {
+		return nil, err
 	}
 	defer body.Close()
 	if indexSize != l.position.Size {
-		return fmt.Errorf("an index of %d bytes, the layer's descriptor says %d", indexSize, l.position.Size)
+		return nil, fmt.Errorf("an index of %d bytes, the layer's descriptor says %d", indexSize, l.position.Size)
 	}
 	if err := l.readIndex(body); err != nil {
-		return err
+		return nil, err
 	}
 	follow, err := readExactly(body, int64(len(l.index.NewSet())))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return l.readFrames(body, follow, l.keep)
+	left = slices.Clone(follow)
+	err = l.readFrames(body, follow, func(i int, stored []byte) error {
+		left.Remove(i)
+		return l.keep(i, stored)
+	})
+	if cutOff(err) {
+		err = nil
+	}
+	return left, err
 }
 
 // refused reports whether a registry knows nothing of frames. A public one may
@@ -133,11 +155,13 @@ func (l *framedLayer) openIndex() error {
 	if p.Offset < 0 || p.Size <= 0 || p.Offset > l.descriptor.Size-p.Size {
 		return fmt.Errorf("an index of %d bytes at %d, the blob has %d: %w", p.Size, p.Offset, l.descriptor.Size, frame.ErrFormat)
 	}
-	return l.repo.fetchRanges(l.ctx, l.descriptor, []byteRange{{p.Offset, p.Offset + p.Size}}, func(part byteRange, body io.Reader) error {
-		if part.first != p.Offset {
-			return fmt.Errorf("a part of the blob at %d, expected its index at %d", part.first, p.Offset)
-		}
-		return l.readIndex(body)
+	return lazy.Persist(l.ctx, cutOff, func() (int, error) {
+		return 0, l.repo.fetchRanges(l.ctx, l.descriptor, []byteRange{{p.Offset, p.Offset + p.Size}}, func(part byteRange, body io.Reader) error {
+			if part.first != p.Offset {
+				return fmt.Errorf("a part of the blob at %d, expected its index at %d", part.first, p.Offset)
+			}
+			return l.readIndex(body)
+		})
 	})
 }
 
@@ -164,6 +188,9 @@ func (l *framedLayer) readIndex(body io.Reader) error {
 func readExactly(r io.Reader, n int64) ([]byte, error) {
 	var b bytes.Buffer
 	_, err := io.CopyN(&b, r, n)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
 	return b.Bytes(), err
 }
 
@@ -187,7 +214,12 @@ func (l storedFrames) ReadAt(p []byte, off int64) (int, error) {
 	if ok {
 		return copy(p, stored), nil
 	}
-	return l.repo.readBlobAt(l.ctx, l.descriptor, p, off)
+	n := 0
+	err := lazy.Persist(l.ctx, cutOff, func() (_ int, err error) {
+		n, err = l.repo.readBlobAt(l.ctx, l.descriptor, p, off)
+		return 0, err
+	})
+	return n, err
 }
 
 // prefetch fetches the frames of some extents of the layer's content.
@@ -196,7 +228,20 @@ func (l *framedLayer) prefetch(ctx context.Context, extents []extent.Extent) err
 	if missing == nil {
 		return nil
 	}
-	return l.Frames(ctx, missing, l.keep)
+	return l.keepFrames(ctx, missing)
+}
+
+// keepFrames fetches frames, and goes on where that is cut off.
+func (l *framedLayer) keepFrames(ctx context.Context, wanted frame.Set) error {
+	left := slices.Clone(wanted)
+	return lazy.Persist(ctx, cutOff, func() (brought int, err error) {
+		err = l.Frames(ctx, slices.Clone(left), func(i int, stored []byte) error {
+			left.Remove(i)
+			brought++
+			return l.keep(i, stored)
+		})
+		return brought, err
+	})
 }
 
 // missing returns the frames that hold some of the extents and are not here, or

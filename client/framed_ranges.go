@@ -38,7 +38,7 @@ func (l *framedLayer) openPlainly() error {
 	if err := l.openIndex(); err != nil {
 		return err
 	}
-	return l.rangedFrames(l.ctx, l.likelyHeaders(), l.keep)
+	return l.keepFrames(l.ctx, l.likelyHeaders())
 }
 
 // likelyHeaders returns the frames that most likely hold tar headers. Files begin

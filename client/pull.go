@@ -136,7 +136,7 @@ func (r *Repository) pullBlob(ctx context.Context, d ocispec.Descriptor, use fun
 	}
 	defer body.Close()
 	step := r.client.step("download", d.Size)
-	verified := content.NewVerifyReader(io.TeeReader(body, &counter{step: step}), d)
+	verified := content.NewVerifyReader(io.TeeReader(resume(ctx, body, d.Size), &counter{step: step}), d)
 	if err = use(verified); err == nil {
 		err = verified.Verify()
 	}

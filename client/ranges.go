@@ -51,19 +51,35 @@ func (r *Repository) fetchRanges(ctx context.Context, d ocispec.Descriptor, want
 	if err != nil || kind != "multipart/byteranges" {
 		return usePart(resp.Header.Get("Content-Range"), resp.Body, use)
 	}
-	parts := multipart.NewReader(resp.Body, parameters["boundary"])
+	sent := &failing{Reader: resp.Body}
+	parts := multipart.NewReader(sent, parameters["boundary"])
 	for {
 		part, err := parts.NextRawPart()
 		if errors.Is(err, io.EOF) {
 			return drain(resp.Body) // so that the connection is used again
 		}
 		if err != nil {
-			return fmt.Errorf("read parts of blob %s: %w", d.Digest, err)
+			return fmt.Errorf("read parts of blob %s: %w", d.Digest, errors.Join(err, sent.err))
 		}
 		if err := usePart(part.Header.Get("Content-Range"), part, use); err != nil {
 			return err
 		}
 	}
+}
+
+// failing is a reader that remembers why it has failed, where those who read from
+// it say something else: that what was cut off is malformed.
+type failing struct {
+	io.Reader
+	err error
+}
+
+func (f *failing) Read(p []byte) (int, error) {
+	n, err := f.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		f.err = err
+	}
+	return n, err
 }
 
 // usePart passes a part to use, as its Content-Range says.

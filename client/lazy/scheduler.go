@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/cloudlets/cloudlets/blobstore/frame"
 )
@@ -21,11 +20,6 @@ const (
 	// requests keep a line busy; small ones keep it free for reads.
 	maxAhead   = 2
 	aheadBatch = 512 << 10
-
-	// attempts is how often in a row a request is made that brings nothing.
-	attempts = 6
-	// firstPause is the time after the first of them; it doubles.
-	firstPause = 100 * time.Millisecond
 )
 
 // priority says what is fetched first of what nobody waits for.
@@ -215,10 +209,11 @@ func (w want) land(err error) {
 
 // request fetches frames of one layer. It goes on where it was cut off.
 func (s *scheduler) request(batch []want, ahead bool) error {
-	l := batch[0].layer
-	pause := firstPause
-	for failed := 0; ; {
-		set, left := l.index.NewSet(), 0
+	l, left := batch[0].layer, 0
+	again := func(err error) bool { return !errors.Is(err, frame.ErrCorrupt) && s.ctx.Err() == nil }
+	err := Persist(s.ctx, again, func() (brought int, err error) {
+		set := l.index.NewSet()
+		left = 0
 		for _, w := range batch {
 			if !l.held.has(w.frame) {
 				set.Add(w.frame)
@@ -226,26 +221,15 @@ func (s *scheduler) request(batch []want, ahead bool) error {
 			}
 		}
 		if left == 0 {
-			return nil
+			return 0, nil
 		}
-		brought, err := s.attempt(l, set, ahead)
-		if err == nil {
-			// What came may be gone already where a cache is small.
-			return nil
-		}
-		if brought > 0 {
-			failed, pause = 0, firstPause
-		}
-		if failed++; failed == attempts || errors.Is(err, frame.ErrCorrupt) || s.ctx.Err() != nil {
-			return fmt.Errorf("fetch %d frames of layer %s: %w", left, l.digest, err)
-		}
-		select {
-		case <-time.After(pause):
-			pause *= 2
-		case <-s.ctx.Done():
-			return errStopped
-		}
+		// What came may be gone already where a cache is small.
+		return s.attempt(l, set, ahead)
+	})
+	if err != nil {
+		return fmt.Errorf("fetch %d frames of layer %s: %w", left, l.digest, err)
 	}
+	return nil
 }
 
 // attempt makes one request, and says how many frames it has brought.
