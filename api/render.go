@@ -23,10 +23,10 @@ const ComponentRenders = "renders"
 type RenderRequest struct {
 	// Image is the digest of the image's OCI manifest or index.
 	Image digest.Digest `json:"image"`
-	// Format is the provider's container of the disk: "raw", "qcow2"; or "tar".
+	// Format is the name of a format, such as "qcow2", "azure" or "tar".
 	Format string `json:"format"`
-	// Type is what is in the container: "disk", "filesystem", "kernel",
-	// "ramdisk", "persistent"; empty is a disk, or the filesystem for a tar.
+	// Type is what the format holds of the image: "disk", "filesystem", "kernel",
+	// "ramdisk", "persistent" or "iso9660"; empty is what it usually holds.
 	Type string `json:"type,omitempty"`
 	// Entrypoint is the kind of the entry point, "kernel", "init" or "chroot";
 	// empty is the first of the image's that the output can start.

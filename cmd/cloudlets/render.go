@@ -48,7 +48,7 @@ func (f *renderFlags) register(cmd *cobra.Command) {
 func (f *renderFlags) registerType(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.compress, "compress", "", "really compress the content, where the format can be: with its usual compression, or with the one that is named (see formats)")
 	cmd.Flags().Lookup("compress").NoOptDefVal = converter.CompressDefault
-	cmd.Flags().StringVar(&f.outputType, "type", "", "what is rendered: "+strings.Join(converter.Types(), ", ")+" (default disk, or filesystem as a tar)")
+	cmd.Flags().StringVar(&f.outputType, "type", "", "what is rendered: "+strings.Join(converter.Types(), ", ")+" (default: the first that the format holds, see formats)")
 }
 
 // request makes a render request of the flags, for the image that the
