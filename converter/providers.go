@@ -10,6 +10,7 @@ import (
 
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/converter/boot"
+	"github.com/cloudlets/cloudlets/converter/container"
 	"github.com/cloudlets/cloudlets/converter/ova"
 	"github.com/cloudlets/cloudlets/converter/stream"
 	"github.com/cloudlets/cloudlets/converter/tar"
@@ -203,13 +204,19 @@ func ovaOf(family ova.Family) func(r *render) ([]File, error) {
 // machineName is what a machine is called that is made for an image.
 const machineName = "cloudlet"
 
-// gce makes what Compute Engine imports: "disk.raw" alone in a tar.gz.
+// gceAlign is what Compute Engine wants the sizes of disks to be a multiple of, in
+// bytes.
+const gceAlign = 1 << 30
+
+// gce makes what Compute Engine imports (cloud.google.com/compute/docs/import,
+// "Manually import boot disks"): "disk.raw", of whole GiB, alone in a tar.gz of
+// the format oldgnu.
 func (r *render) gce() ([]File, error) {
-	disk, err := r.content(TypeDisk)
+	disk, err := r.alignedDisk(gceAlign)
 	if err != nil {
 		return nil, err
 	}
-	m, err := tar.PlanFiles(tar.File{Path: "disk.raw", Mode: image.TypeRegular | 0o644, Content: disk})
+	m, err := tar.PlanGNUFiles(tar.File{Path: "disk.raw", Mode: image.TypeRegular | 0o644, Content: disk})
 	if err != nil {
 		return nil, err
 	}
@@ -219,6 +226,24 @@ func (r *render) gce() ([]File, error) {
 	}
 	m, err = write(r.ctx, m, r.Open, r.Spool)
 	return []File{{Name: "disk.tar.gz", MediaType: api.ArtifactKind(TypeDisk, "tar.gz"), Map: m}}, err
+}
+
+// alignedDisk makes the disk, whose size is a multiple of align bytes: one of a
+// rootfs has more free space for it, one that was pushed ends with zeros.
+func (r *render) alignedDisk(align int64) (*extent.Map, error) {
+	disk, err := r.content(TypeDisk)
+	if err != nil {
+		return nil, err
+	}
+	size := container.AlignUp(disk.Size(), align)
+	switch {
+	case size == disk.Size():
+		return disk, nil
+	case r.Disk.Size != 0:
+		return nil, fmt.Errorf("a disk of %d bytes: expected a multiple of %d, such as %d", r.Disk.Size, align, size)
+	}
+	r.Disk.Size = size
+	return r.content(TypeDisk)
 }
 
 // qemuUser is whom KubeVirt runs QEMU as.

@@ -1,10 +1,15 @@
 package converter
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cloudlets/cloudlets/converter/convertertest"
+	"github.com/cloudlets/cloudlets/converter/disk"
 	"github.com/cloudlets/cloudlets/extent"
 )
 
@@ -24,13 +29,13 @@ func pushedDisk(t *testing.T, blobs convertertest.Blobs) *extent.Map {
 // boots it.
 func TestProvidersTakeDisksThatWerePushed(t *testing.T) {
 	blobs := convertertest.Blobs{}
-	disk := pushedDisk(t, blobs)
+	pushed := pushedDisk(t, blobs)
 	for _, f := range Formats() {
 		if !slices.Contains(f.Types, TypeDisk) {
 			continue
 		}
 		t.Run(f.Name, func(t *testing.T) {
-			in := Input{Content: &Content{Type: TypeDisk, Map: disk}, Open: blobs, Spool: blobs}
+			in := Input{Content: &Content{Type: TypeDisk, Map: pushed}, Open: blobs, Spool: blobs}
 			out, err := Render(t.Context(), in, Parameters{Format: f.Name})
 			if err != nil || len(out.Files) == 0 {
 				t.Fatalf("%d files, %v", len(out.Files), err)
@@ -41,6 +46,32 @@ func TestProvidersTakeDisksThatWerePushed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestComputeEngineGetsWholeGiB looks at the size in the header of the tar.
+func TestComputeEngineGetsWholeGiB(t *testing.T) {
+	blobs := convertertest.Blobs{}
+	in := Input{Content: &Content{Type: TypeDisk, Map: pushedDisk(t, blobs)}, Open: blobs, Spool: blobs}
+	for size, want := range map[int64]int64{0: 1 << 30, 2 << 30: 2 << 30, 1<<30 + 1<<20: 0} {
+		out, err := Render(t.Context(), in, Parameters{Format: "gce", Disk: disk.Options{Size: size}})
+		if want == 0 {
+			if err == nil || !strings.Contains(err.Error(), "2147483648") {
+				t.Errorf("of %d bytes: %v", size, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		unpacked, err := gzip.NewReader(bytes.NewReader(convertertest.Bytes(t, out.Files[0].Map, blobs)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		header, err := tar.NewReader(unpacked).Next()
+		if err != nil || header.Name != "disk.raw" || header.Size != want || header.Format != tar.FormatGNU {
+			t.Errorf("of %d bytes: %+v, %v", size, header, err)
+		}
 	}
 }
 

@@ -18,8 +18,13 @@ type File struct {
 // PlanFiles returns the tar of some regular files, in their order, without their
 // directories. Holes are written out: those who unpack such tars are often not
 // prepared for sparse files. Times are zero.
-func PlanFiles(files ...File) (*extent.Map, error) {
-	p := newPlan()
+func PlanFiles(files ...File) (*extent.Map, error) { return newPlan().files(files) }
+
+// PlanGNUFiles is PlanFiles for readers that know GNU's format from before pax
+// alone. Paths have at most 100 bytes.
+func PlanGNUFiles(files ...File) (*extent.Map, error) { return newGNUPlan().files(files) }
+
+func (p *plan) files(files []File) (*extent.Map, error) {
 	for _, f := range files {
 		if err := p.content(f); err != nil {
 			return nil, fmt.Errorf("plan tar: %s: %w", f.Path, err)

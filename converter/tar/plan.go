@@ -39,6 +39,13 @@ func newPlan() *plan {
 	return p
 }
 
+// newGNUPlan begins a tar in GNU's format from before pax.
+func newGNUPlan() *plan {
+	p := new(plan)
+	p.tar = tarball.NewGNUWriter(inline{&p.out})
+	return p
+}
+
 // end ends the tar.
 func (p *plan) end() (*extent.Map, error) {
 	if err := p.tar.End(); err != nil {

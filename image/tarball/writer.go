@@ -1,6 +1,7 @@
 package tarball
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"path"
@@ -14,11 +15,17 @@ import (
 // it by: whoever calls [Writer.Header] sees that what the entry's Content names
 // follows, in order, and then calls [Writer.Pad]. Equal entries make equal tars.
 type Writer struct {
-	w io.Writer
+	w   io.Writer
+	gnu bool
 }
 
 // NewWriter returns a Writer to w.
-func NewWriter(w io.Writer) *Writer { return &Writer{w} }
+func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
+
+// NewGNUWriter returns a Writer to w of tars in GNU's format from before pax
+// (tar --format=oldgnu), for readers that know no other. [Writer.Header] takes
+// what one header holds, whose sizes have no limit.
+func NewGNUWriter(w io.Writer) *Writer { return &Writer{w: w, gnu: true} }
 
 // maxOctal returns the greatest number that fits in a field, which ends with a
 // NUL.
@@ -43,7 +50,14 @@ func (w *Writer) Header(e *Entry) error {
 		name = path.Join(path.Dir(name), "GNUSparseFile.0", path.Base(name))
 	}
 	b := newBlock(e, name, size)
+	if w.gnu {
+		b.makeGNU(size)
+		size = 0 // which needs no record
+	}
 	records = appendRecords(records, e, name, size)
+	if w.gnu && len(records) > 0 {
+		return fmt.Errorf("%s: expected a file that a header of GNU's holds, found that it needs the records %q", e.Path, records)
+	}
 	if len(records) > 0 {
 		if err := w.extended(e, records); err != nil {
 			return err
@@ -116,6 +130,18 @@ func newBlock(e *Entry, name string, size int64) block {
 	b.bytes(fieldType)[0] = flag
 	copy(b.bytes(fieldLinkName), e.HardLink+e.Target)
 	return b
+}
+
+// makeGNU makes a header one of GNU's, with a size in base 256 where that has more
+// than eleven octal digits.
+func (b block) makeGNU(size int64) {
+	copy(b.bytes(fieldMagic), magicGNU)
+	if size > maxOctal(fieldSize) {
+		f := b.bytes(fieldSize)
+		clear(f)
+		f[0] = 0x80
+		binary.BigEndian.PutUint64(f[len(f)-8:], uint64(size))
+	}
 }
 
 func (b block) setNumber(f field, n int64) {
