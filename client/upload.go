@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -85,17 +87,16 @@ func (r *Repository) streamLayer(ctx context.Context, write layerWriter) (*layer
 	if err != nil {
 		return nil, err
 	}
-	read, written := io.Pipe()
+	read, written := net.Pipe()
 	var l *layer
 	done := make(chan error, 1)
 	go func() {
 		var err error
 		l, err = write(written)
-		written.CloseWithError(err)
-		done <- err
+		done <- errors.Join(err, written.Close())
 	}()
-	location, err = r.upload(ctx, http.MethodPatch, location, read)
-	read.CloseWithError(errors.Join(err, io.ErrClosedPipe))
+	location, err = r.uploadBursts(ctx, location, read, lull)
+	err = errors.Join(err, read.Close())
 	// What is wrong with the content matters more than the upload it broke.
 	if writeErr := <-done; writeErr != nil && !errors.Is(writeErr, io.ErrClosedPipe) {
 		return nil, errors.Join(writeErr, r.cancelUpload(ctx, location))
@@ -107,6 +108,45 @@ func (r *Repository) streamLayer(ctx context.Context, write layerWriter) (*layer
 		return nil, fmt.Errorf("upload layer: %w", err)
 	}
 	return l, nil
+}
+
+// lull is how long nothing may come of a layer before the request that sends it
+// ends, far less than servers wait.
+const lull = 15 * time.Second
+
+// uploadBursts sends what is written to a pipe, in as many requests as it takes: one
+// ends where nothing comes for a while. A server takes silence for a lost
+// connection, and a hole of many GiB, which is sent in no time, is long hashed.
+func (r *Repository) uploadBursts(ctx context.Context, at *url.URL, from net.Conn, lull time.Duration) (*url.URL, error) {
+	first := make([]byte, 32<<10)
+	for {
+		_ = from.SetReadDeadline(time.Time{}) // Read tells that the pipe was closed
+		n, err := from.Read(first)
+		if errors.Is(err, io.EOF) {
+			return at, nil
+		}
+		if err == nil {
+			at, err = r.upload(ctx, http.MethodPatch, at, io.MultiReader(bytes.NewReader(first[:n]), burst{from, lull}))
+		}
+		if err != nil {
+			return at, err
+		}
+	}
+}
+
+// burst reads from a pipe, and ends where nothing comes for as long as a lull.
+type burst struct {
+	from net.Conn
+	lull time.Duration
+}
+
+func (b burst) Read(p []byte) (int, error) {
+	_ = b.from.SetReadDeadline(time.Now().Add(b.lull))
+	n, err := b.from.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // beginUpload begins an upload and returns its URL.
