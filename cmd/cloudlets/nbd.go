@@ -112,16 +112,16 @@ func serveNBD(ctx context.Context, server *nbd.Server, serve func() error) error
 }
 
 // listenNBD listens for clients that attach disks of a registry, and returns the
-// task that serves them.
-func listenNBD(ctx context.Context, log *slog.Logger, address string, server *nbd.Server) (func(context.Context), error) {
+// task that serves them, and what ends listening if that never begins.
+func listenNBD(ctx context.Context, log *slog.Logger, address string, server *nbd.Server) (serve func(context.Context), stop func(), err error) {
 	listener, err := nbd.Listen(ctx, address)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	log.Info("serving disks", "nbd", listener.Addr().String())
 	return func(ctx context.Context) {
 		if err := serveNBD(ctx, server, func() error { return server.Serve(listener) }); err != nil {
 			log.Error("disks are not served any more", "error", err)
 		}
-	}, nil
+	}, func() { _ = listener.Close() }, nil
 }

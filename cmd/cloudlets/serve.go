@@ -11,15 +11,15 @@ import (
 	"sync"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/opencontainers/go-digest"
+	"github.com/spf13/cobra"
 
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/config"
 	"github.com/cloudlets/cloudlets/nbd"
 	"github.com/cloudlets/cloudlets/provider"
 	"github.com/cloudlets/cloudlets/registry"
+	"github.com/cloudlets/cloudlets/registry/access"
 	"github.com/cloudlets/cloudlets/registry/events"
 	"github.com/cloudlets/cloudlets/registry/frames"
 	"github.com/cloudlets/cloudlets/registry/gc"
@@ -99,14 +99,38 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 	}
 	o.metrics.Register(sender.Collector())
 	o.parts = []part{gatePart(gate), policyPart(collector), eventsPart(sender, log)}
-	blobs, meta := st.blobs, st.meta
-	// The registry and what serves its extensions know of each other: the one
-	// routes requests and tells of manifests, the others put manifests.
+	server, renderer, err := assemble(c, st, gate, sender, log)
+	if err != nil {
+		return err
+	}
+	defer renderer.Close()
+	renderer.Observe(o.metrics.Rendered)
+	o.metrics.WatchRenders(renderer.UnderWay)
+	var admin *http.Server
+	if c.Admin.Listen != "" {
+		admin = &http.Server{Handler: o.metrics.Admin(o.checks(st, at.data)...), ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive}
+	}
+	tasks := []func(context.Context){collector.Run, sender.Run, keeper.Run, scrubber.Run}
+	if c.NBD.Listen != "" {
+		disks := nbd.New(nbd.Config{Exports: renderer.Exports(gate), TLS: secure, Log: log})
+		attach, stop, err := listenNBD(ctx, log, c.NBD.Listen, disks)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		tasks = append(tasks, attach)
+	}
+	return listenAndServe(ctx, o, c, o.metrics.Wrap(gate.Handler(server)), secure, admin, tasks...)
+}
+
+// assemble makes the registry, and what serves its extensions. They know of each
+// other: the one routes requests and tells of manifests, the others put manifests.
+func assemble(c *config.Config, st *store, gate *access.Gate, sender *events.Sender, log *slog.Logger) (*registry.Server, *provider.Renderer, error) {
 	var renderer *provider.Renderer
 	var retention *gc.Handler
-	framed := frames.New(blobs, meta)
-	rc := registry.Config{
-		Blobs: blobs, Metadata: meta, Log: log, IdleTimeout: c.IdleTimeout, Redirect: st.objects.redirect,
+	framed := frames.New(st.blobs, st.meta)
+	server, err := registry.New(registry.Config{
+		Blobs: st.blobs, Metadata: st.meta, Log: log, IdleTimeout: c.IdleTimeout, Redirect: st.objects.redirect,
 		Extensions: map[string]registry.ExtensionHandler{
 			api.ComponentFrames: framed.ServeExtension,
 			api.ComponentLayers: framed.ServeLayers,
@@ -116,34 +140,17 @@ func serve(ctx context.Context, o *operation, c *config.Config) (err error) {
 			api.ComponentRetention: func(w http.ResponseWriter, r *http.Request, name, rest string) error {
 				return retention.ServeExtension(w, r, name, rest)
 			},
-			api.ComponentQuarantine: quarantine.NewHandler(meta).ServeExtension,
+			api.ComponentQuarantine: quarantine.NewHandler(st.meta).ServeExtension,
 		},
 		OnManifest: func(_ context.Context, repository string, d digest.Digest) { renderer.Prepare(repository, d) },
 		Access:     gate, Quota: gate, Pulls: sender,
-	}
-	server, err := registry.New(rc)
+	})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	retention = gc.NewHandler(meta, server)
-	renderer = provider.New(blobs, meta, server, log)
-	renderer.Observe(o.metrics.Rendered)
-	o.metrics.WatchRenders(renderer.UnderWay)
-	defer renderer.Close()
-	var admin *http.Server
-	if c.Admin.Listen != "" {
-		admin = &http.Server{Handler: o.metrics.Admin(o.checks(st, at.data)...), ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive}
-	}
-	tasks := []func(context.Context){collector.Run, sender.Run, keeper.Run, scrubber.Run}
-	if c.NBD.Listen != "" {
-		disks := nbd.New(nbd.Config{Exports: renderer.Exports(gate), TLS: secure, Log: log})
-		attach, err := listenNBD(ctx, log, c.NBD.Listen, disks)
-		if err != nil {
-			return err
-		}
-		tasks = append(tasks, attach)
-	}
-	return listenAndServe(ctx, o, c, o.metrics.Wrap(gate.Handler(server)), secure, admin, tasks...)
+	retention = gc.NewHandler(st.meta, server)
+	renderer = provider.New(st.blobs, st.meta, server, log)
+	return server, renderer, nil
 }
 
 // listenAndServe serves until ctx is done, then lets requests under way end. The
