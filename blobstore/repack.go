@@ -114,20 +114,17 @@ func (s *Store) copyRanges(ctx context.Context, old Record, ranges []byteRange) 
 		return Record{}, err
 	}
 	defer blob.Close()
-	w, err := s.Create(ctx, digest.Canonical)
-	if err != nil {
-		return Record{}, err
-	}
-	err = w.Expect(size(ranges), true)
-	for _, r := range ranges {
-		if err == nil {
-			_, err = io.Copy(w, io.NewSectionReader(blob, r.off, r.end-r.off))
+	return s.Write(ctx, "", func(w *Writer) error {
+		if err := w.Expect(size(ranges), true); err != nil {
+			return err
 		}
-	}
-	if err != nil {
-		return Record{}, errors.Join(err, w.Close(), s.driver.Remove(ctx, w.Key()))
-	}
-	return w.Seal(ctx, "")
+		for _, r := range ranges {
+			if _, err := io.Copy(w, io.NewSectionReader(blob, r.off, r.end-r.off)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // moveMap stores a map again that reads from a pack what it read from old.

@@ -72,6 +72,28 @@ func (s *Store) Create(ctx context.Context, algorithm digest.Algorithm) (*Writer
 	return w, nil
 }
 
+// Write makes a blob of what fill writes, and returns its record, which the caller
+// commits to the index. want is the digest that it must have; an empty one accepts
+// any. Where something fails, nothing is left, even if ctx was cancelled.
+func (s *Store) Write(ctx context.Context, want digest.Digest, fill func(w *Writer) error) (Record, error) {
+	algorithm := digest.Canonical
+	if want != "" {
+		algorithm = want.Algorithm()
+	}
+	w, err := s.Create(ctx, algorithm)
+	if err != nil {
+		return Record{}, err
+	}
+	var sealed Record
+	if err = fill(w); err == nil {
+		sealed, err = w.Seal(ctx, want)
+	}
+	if err != nil {
+		return Record{}, errors.Join(err, w.Close(), s.Remove(context.WithoutCancel(ctx), w.Key()))
+	}
+	return sealed, nil
+}
+
 // Resume goes on with a blob from a saved state.
 func (s *Store) Resume(ctx context.Context, u Upload) (*Writer, error) {
 	if !u.Algorithm.Available() {

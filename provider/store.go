@@ -29,15 +29,7 @@ func (s store) commit(ctx context.Context, repository string, sealed blobstore.R
 // write stores what fill writes as a blob of a repository, and nothing where that
 // fails.
 func (s store) write(ctx context.Context, repository string, fill func(w io.Writer) error) (blobstore.Record, error) {
-	w, err := s.blobs.Create(ctx, digest.Canonical)
-	if err != nil {
-		return blobstore.Record{}, err
-	}
-	if err := fill(w); err != nil {
-		// A context that was cancelled is no reason to leave the object.
-		return blobstore.Record{}, errors.Join(err, w.Close(), s.blobs.Remove(context.WithoutCancel(ctx), w.Key()))
-	}
-	sealed, err := w.Seal(ctx, "")
+	sealed, err := s.blobs.Write(ctx, "", func(w *blobstore.Writer) error { return fill(w) })
 	if err != nil {
 		return blobstore.Record{}, err
 	}

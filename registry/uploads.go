@@ -494,18 +494,7 @@ func (s *Server) rehash(ctx context.Context, from blobstore.Record, d digest.Dig
 		return blobstore.Record{}, err
 	}
 	defer func() { err = errors.Join(err, object.Close()) }()
-	writer, err := s.blobs.Create(ctx, d.Algorithm())
-	if err != nil {
-		return blobstore.Record{}, err
-	}
-	if err := copyObject(writer, object); err != nil {
-		return blobstore.Record{}, errors.Join(err, s.discard(ctx, writer))
-	}
-	record, err := writer.Seal(ctx, d)
-	if err != nil {
-		return blobstore.Record{}, errors.Join(err, s.discard(ctx, writer))
-	}
-	return record, nil
+	return s.blobs.Write(ctx, d, func(w *blobstore.Writer) error { return copyObject(w, object) })
 }
 
 // setUploadHeader says how far an upload has come. The specification has no way

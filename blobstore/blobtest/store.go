@@ -33,14 +33,15 @@ func newFixture(t *testing.T, open Open) fixture {
 // put stores a whole blob.
 func (f fixture) put(t *testing.T, content []byte) digest.Digest {
 	t.Helper()
-	w, err := f.Create(t.Context(), digest.SHA256)
-	if err != nil {
-		t.Fatal(err)
+	return f.commit(t)(f.Write(t.Context(), digest.FromBytes(content), writes(string(content))))
+}
+
+// writes returns what writes a blob.
+func writes(content string) func(w *blobstore.Writer) error {
+	return func(w *blobstore.Writer) error {
+		_, err := w.Write([]byte(content))
+		return err
 	}
-	if _, err := w.Write(content); err != nil {
-		t.Fatal(err)
-	}
-	return f.commit(t)(w.Seal(t.Context(), digest.FromBytes(content)))
 }
 
 // commit commits a record just sealed.
@@ -125,6 +126,14 @@ func testMismatch(t *testing.T, f fixture, _ Open) {
 	}
 	if err := f.Remove(t.Context(), w.Key()); err != nil {
 		t.Fatal(err)
+	}
+	// What Write begins, it removes.
+	if _, err := f.Write(t.Context(), digest.FromString("lie"), writes("truth")); !errors.As(err, &mismatch) {
+		t.Fatalf("got %v", err)
+	}
+	refused := errors.New("no more")
+	if _, err := f.Write(t.Context(), "", func(w *blobstore.Writer) error { return errors.Join(writes("some")(w), refused) }); !errors.Is(err, refused) {
+		t.Fatalf("got %v", err)
 	}
 	for o, err := range f.Driver().List(t.Context()) {
 		t.Errorf("%+v (%v) is left", o, err)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 
@@ -45,14 +44,7 @@ func (h *Handler) compose(ctx context.Context, repository string, d digest.Diges
 // storePack stores the frames of a body, and what follows the frames of the
 // layer, as a blob. The places of those frames become their places in it.
 func (h *Handler) storePack(ctx context.Context, repository string, x *frame.Index, places []place, body io.Reader) (blobstore.Record, error) {
-	w, err := h.blobs.Create(ctx, digest.SHA256)
-	if err != nil {
-		return blobstore.Record{}, err
-	}
-	if err := writePack(w, x, places, body); err != nil {
-		return blobstore.Record{}, errors.Join(err, w.Close(), h.blobs.Remove(ctx, w.Key()))
-	}
-	record, err := w.Seal(ctx, "")
+	record, err := h.blobs.Write(ctx, "", func(w *blobstore.Writer) error { return writePack(w, x, places, body) })
 	if err != nil {
 		return blobstore.Record{}, err
 	}
