@@ -126,7 +126,7 @@ func (c *copier) blob(ctx context.Context, d ocispec.Descriptor) error {
 			return err
 		}
 	}
-	if sent, err := c.frames(ctx, d); sent || err != nil {
+	if held, err := c.frames(ctx, d); held || err != nil {
 		return err
 	}
 	return c.from.pullBlob(ctx, d, func(body io.Reader) error { return c.to.Blobs().Push(ctx, d, body) })
@@ -162,9 +162,9 @@ func (r *Repository) mount(ctx context.Context, d digest.Digest, from string) (m
 	return false, answerError(resp)
 }
 
-// frames sends the frames of a layer that the other repository lacks. sent is
-// false where that is not possible, or nothing is gained by it.
-func (c *copier) frames(ctx context.Context, d ocispec.Descriptor) (sent bool, err error) {
+// frames sees that the other repository holds a layer, by the frames of it that
+// it lacks. held is false where that is not possible, or nothing is gained by it.
+func (c *copier) frames(ctx context.Context, d ocispec.Descriptor) (held bool, err error) {
 	offset, size, sum, ok := api.FrameIndexPosition(d.Annotations)
 	if !ok || size <= 0 || size > maxAnswer {
 		return false, nil
@@ -184,27 +184,9 @@ func (c *copier) frames(ctx context.Context, d ocispec.Descriptor) (sent bool, e
 	if err != nil {
 		return false, err
 	}
-	at := c.to.extension(api.ComponentFrames, d.Digest.String())
-	var offer api.Offer
-	if err := c.to.call(ctx, http.MethodPost, at, api.MediaTypeFrameIndex, bytes.NewReader(encoded), &offer); err != nil {
-		return false, fmt.Errorf("offer frames: %w", err)
-	}
-	if offer.Exists || offer.Bytes == index.StoredSize() {
-		return offer.Exists, nil
-	}
-	wanted, err := wantedFrames(index, offer.Missing)
-	if err != nil {
-		return false, err
-	}
-	body, err := c.from.fetchFrames(ctx, d, index, wanted, offer.Missing)
-	if err != nil {
-		return false, err
-	}
-	defer body.Close()
-	step := c.to.client.step("copy", offer.Bytes)
-	err = c.to.putFrames(ctx, at, encoded, io.MultiReader(bytes.NewReader(wanted), io.TeeReader(body, &counter{step: step})))
-	step.End(err)
-	return true, err
+	return c.to.sendFrames(ctx, "copy", d.Digest, index, encoded, func(wanted frame.Set, runs []api.FrameRange) (io.ReadCloser, error) {
+		return c.from.fetchFrames(ctx, d, index, wanted, runs)
+	})
 }
 
 // fetchFrames returns some frames of a layer as they are stored: in one answer of

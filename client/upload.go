@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -181,7 +180,11 @@ func (r *Repository) upload(ctx context.Context, method string, at *url.URL, bod
 	if resp.Header.Get("Location") == "" {
 		return at, nil
 	}
-	return resp.Location()
+	next, err := resp.Location()
+	if err != nil {
+		return at, fmt.Errorf("read where the upload goes on: %w", err)
+	}
+	return next, nil
 }
 
 // cancelUpload gives an upload up. It goes on when ctx was cancelled: that is
@@ -216,76 +219,19 @@ func (r *Repository) pushWhole(ctx context.Context, d ocispec.Descriptor, blob i
 
 // pushFrames sends the frames of a layer that the registry lacks.
 func (r *Repository) pushFrames(ctx context.Context, l *layer, blob io.ReaderAt) error {
-	at := r.extension(api.ComponentFrames, l.descriptor.Digest.String())
-	encoded := l.index.Encode()
-	var offer api.Offer
-	if err := r.call(ctx, http.MethodPost, at, api.MediaTypeFrameIndex, bytes.NewReader(encoded), &offer); err != nil {
-		return fmt.Errorf("offer frames: %w", err)
-	}
-	if offer.Exists {
-		return nil
-	}
-	if offer.Bytes == l.index.StoredSize() {
-		return r.pushWhole(ctx, l.descriptor, blob)
-	}
-	body, err := missingFrames(l.index, offer.Missing, blob)
-	if err != nil {
-		return err
-	}
-	step := r.client.step("upload", offer.Bytes)
-	err = r.putFrames(ctx, at, encoded, io.TeeReader(body, &counter{step: step}))
-	step.End(err)
-	if err != nil {
-		return fmt.Errorf("send frames: %w", err)
-	}
-	return nil
-}
-
-func (r *Repository) putFrames(ctx context.Context, at string, index []byte, body io.Reader) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, at, io.MultiReader(bytes.NewReader(index), body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", api.MediaTypeFrames)
-	req.Header.Set(api.HeaderIndexSize, strconv.Itoa(len(index)))
-	resp, err := r.do(req, push)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode/100 != 2 {
-		return answerError(resp)
-	}
-	return nil
-}
-
-// missingFrames returns what follows the index in an upload of frames: which
-// ones are sent, and those.
-func missingFrames(x *frame.Index, missing []api.FrameRange, blob io.ReaderAt) (io.Reader, error) {
-	sent, err := wantedFrames(x, missing)
-	if err != nil {
-		return nil, err
-	}
-	parts := []io.Reader{bytes.NewReader(sent)}
-	for _, m := range missing {
-		first, last := x.At(m.First), x.At(m.First+m.Count-1)
-		parts = append(parts, io.NewSectionReader(blob, first.Offset, last.Offset+last.Size-first.Offset))
-	}
-	return io.MultiReader(parts...), nil
-}
-
-// wantedFrames returns the frames of an index that are in one of the runs.
-func wantedFrames(x *frame.Index, runs []api.FrameRange) (frame.Set, error) {
-	wanted := x.NewSet()
-	for _, m := range runs {
-		if m.First < 0 || m.Count <= 0 || m.First > x.Len() || m.Count > x.Len()-m.First {
-			return nil, fmt.Errorf("the registry lacks frames %d+%d of %d", m.First, m.Count, x.Len())
+	open := func(_ frame.Set, runs []api.FrameRange) (io.ReadCloser, error) {
+		var parts []io.Reader
+		for _, run := range runs {
+			first, last := l.index.At(run.First), l.index.At(run.First+run.Count-1)
+			parts = append(parts, io.NewSectionReader(blob, first.Offset, last.Offset+last.Size-first.Offset))
 		}
-		for i := m.First; i < m.First+m.Count; i++ {
-			wanted.Add(i)
-		}
+		return io.NopCloser(io.MultiReader(parts...)), nil
 	}
-	return wanted, nil
+	held, err := r.sendFrames(ctx, "upload", l.descriptor.Digest, l.index, l.index.Encode(), open)
+	if err != nil || held {
+		return err
+	}
+	return r.pushWhole(ctx, l.descriptor, blob)
 }
 
 // call sends a request and decodes the JSON that answers it, unless answer is nil.
