@@ -75,6 +75,33 @@ func TestComputeEngineGetsWholeGiB(t *testing.T) {
 	}
 }
 
+// TestTheUsualCompressionIsTheSameByItsName holds of outputs of several files, too:
+// both ask for one derivation.
+func TestTheUsualCompressionIsTheSameByItsName(t *testing.T) {
+	blobs := convertertest.Blobs{}
+	in := Input{Content: &Content{Type: TypeDisk, Map: pushedDisk(t, blobs)}, Open: blobs, Spool: blobs}
+	for _, f := range Formats() {
+		if !slices.Contains(f.Types, TypeDisk) || len(f.Compressions) == 0 {
+			continue
+		}
+		t.Run(f.Name, func(t *testing.T) {
+			usual, err := Render(t.Context(), in, Parameters{Format: f.Name, Compress: CompressDefault})
+			if err != nil {
+				t.Fatal(err)
+			}
+			named, err := Render(t.Context(), in, Parameters{Format: f.Name, Compress: f.Compressions[0].Name})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, file := range usual.Files {
+				if !bytes.Equal(convertertest.Bytes(t, file.Map, blobs), convertertest.Bytes(t, named.Files[i].Map, blobs)) {
+					t.Errorf("%s is another with %s", file.Name, f.Compressions[0].Name)
+				}
+			}
+		})
+	}
+}
+
 func TestCompressionsAreKnownByName(t *testing.T) {
 	qcow2, err := FindFormat("qcow2")
 	if err != nil {

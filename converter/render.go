@@ -214,6 +214,11 @@ func newRender(ctx context.Context, in Input, p Parameters) (*render, error) {
 	if err != nil {
 		return nil, err
 	}
+	compression, err := format.Compression(p.Compress)
+	if err != nil {
+		return nil, err
+	}
+	p.Compress = compression.Name // for all files, whatever their own formats are best known with
 	r := &render{ctx: ctx, format: format, Parameters: p, Input: in}
 	if in.Content != nil {
 		return r, nil
