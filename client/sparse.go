@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -38,7 +39,7 @@ type SparseFile struct {
 func CreateSparse(path string) (*SparseFile, error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.part")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("create %s: %w", path, errors.Unwrap(err)) // without the name that it has until then
 	}
 	return &SparseFile{file: f, path: path, tail: make([]byte, 0, hole)}, nil
 }

@@ -42,7 +42,7 @@ func (c *Content) adapt(p *Parameters) error {
 	if !slices.Contains(f.Types, TypeDisk) {
 		return fmt.Errorf("the format %s is made of files: %w", f.Name, ErrNoFiles)
 	}
-	if p.Type != c.Type {
+	if p.Type != c.Type && slices.Contains(Types(), p.Type) { // else it is no type at all
 		return fmt.Errorf("the image is of the type %s, not %s: %w", c.Type, p.Type, ErrNoFiles)
 	}
 	for _, o := range []struct {
@@ -57,7 +57,7 @@ func (c *Content) adapt(p *Parameters) error {
 		{p.Mounts.VolatileTmpfs, "volatile paths"},
 	} {
 		if o.given {
-			return fmt.Errorf("%s change files: %w", o.what, ErrNoFiles)
+			return fmt.Errorf("%s cannot be had: %w", o.what, ErrNoFiles)
 		}
 	}
 	return nil

@@ -118,5 +118,5 @@ func (f *bootFlags) fetchDisk(cmd *cobra.Command, g *globals, repo *client.Repos
 	if render, err = repo.WaitRender(ctx, render); err != nil {
 		return err
 	}
-	return saveBlob(ctx, repo, render.Files[0], path)
+	return saveFile(path, func(w io.Writer) error { return pullFile(ctx, repo, render.Files[0], w) })
 }

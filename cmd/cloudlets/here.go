@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -156,21 +158,26 @@ func (h *here) save(ctx context.Context, r client.Rendered) error {
 	for i, f := range r.Files {
 		names[i] = f.Name
 	}
-	return saveFiles(h.output, names, func(i int, path string) error { return saveNear(ctx, r, i, h.cache, path) })
+	return saveFiles(h.output, names, func(i int, w io.Writer) error { return writeNear(ctx, r, i, h.cache, w) })
 }
 
-// saveNear writes a file of an output, whose content is fetched ahead into a cache.
-func saveNear(ctx context.Context, r client.Rendered, file int, cache *lazy.Cache, path string) error {
+// writeNear writes a file of an output, whose content is fetched ahead into a cache.
+func writeNear(ctx context.Context, r client.Rendered, file int, cache *lazy.Cache, w io.Writer) error {
 	r.Lazily(ctx, file, cache, 0).Fill()
-	return saveMap(ctx, r.Files[file].Map, r.Open, path)
+	return writeMap(ctx, r.Files[file].Map, r.Open, w)
+}
+
+// saveNear writes a file of an output to a file here, as writeNear does.
+func saveNear(ctx context.Context, r client.Rendered, file int, cache *lazy.Cache, path string) error {
+	return saveFile(path, func(w io.Writer) error { return writeNear(ctx, r, file, cache, w) })
 }
 
 // saveFiles has the files of an output written: one to the path, or into it where
-// it is a directory; several into a directory, which is made.
-func saveFiles(path string, names []string, save func(i int, path string) error) error {
+// it is a directory or ends with a slash; several into a directory, which is made.
+func saveFiles(path string, names []string, fill func(i int, w io.Writer) error) error {
 	info, err := os.Stat(path)
-	if len(names) == 1 && (err != nil || !info.IsDir()) {
-		return save(0, path)
+	if len(names) == 1 && (err != nil && !strings.HasSuffix(path, "/") || err == nil && !info.IsDir()) {
+		return saveFile(path, func(w io.Writer) error { return fill(0, w) })
 	}
 	if path == "-" {
 		return usageError{fmt.Errorf("the output has %d files, expected a directory for them in place of -", len(names))}
@@ -178,11 +185,27 @@ func saveFiles(path string, names []string, save func(i int, path string) error)
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return err
 	}
+	return saveTogether(path, names, fill)
+}
+
+// saveTogether has files written to a directory, where none has its name before
+// all are written.
+func saveTogether(dir string, names []string, fill func(i int, w io.Writer) error) (err error) {
+	files := make([]*client.SparseFile, len(names))
 	for i, name := range names {
 		if !filepath.IsLocal(name) || filepath.Base(name) != name {
 			return fmt.Errorf("a file of the output has the name %q, expected one without folders", name)
 		}
-		if err := save(i, filepath.Join(path, name)); err != nil {
+		if files[i], err = client.CreateSparse(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, files[i].Close()) }()
+		if err := fill(i, files[i]); err != nil {
+			return err
+		}
+	}
+	for _, f := range files {
+		if err := f.Commit(); err != nil {
 			return err
 		}
 	}
@@ -201,5 +224,5 @@ func saveRender(ctx context.Context, repo *client.Repository, files []api.Render
 	for i, f := range files {
 		names[i] = f.Name
 	}
-	return saveFiles(path, names, func(i int, path string) error { return saveBlob(ctx, repo, files[i], path) })
+	return saveFiles(path, names, func(i int, w io.Writer) error { return pullFile(ctx, repo, files[i], w) })
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -152,4 +154,37 @@ func TestAPathIsNoReference(t *testing.T) {
 		fails(t, exitNotFound, []string{"no such file"}, command, "./missing.vmdk")
 	}
 	fails(t, exitUsage, []string{"found a path"}, "inspect", dir)
+}
+
+func TestADirectoryForTheOutputIsMade(t *testing.T) {
+	dir := t.TempDir()
+	raw := filepath.Join(dir, "disk.raw")
+	diskWithData(t, raw)
+	ok(t, "render", raw, "--format", "qcow2", "-o", filepath.Join(dir, "new")+"/")
+	sameDisk(t, raw, filepath.Join(dir, "new", "disk.qcow2"), "qcow2")
+	fails(t, exitNotFound, []string{"create " + filepath.Join(dir, "none", "x") + ": no such file"},
+		"render", raw, "--format", "qcow2", "-o", filepath.Join(dir, "none", "x"))
+}
+
+// TestFilesOfAnOutputAppearTogether has no name for the second file.
+func TestFilesOfAnOutputAppearTogether(t *testing.T) {
+	dir := t.TempDir()
+	failed := errors.New("the disk is full")
+	err := saveFiles(dir, []string{"first", "second"}, func(i int, w io.Writer) error {
+		if i == 1 {
+			return failed
+		}
+		_, err := io.WriteString(w, "content")
+		return err
+	})
+	left, _ := os.ReadDir(dir)
+	if !errors.Is(err, failed) || len(left) > 0 {
+		t.Errorf("%v; left: %v", err, left)
+	}
+	if err := saveFiles(dir, []string{"first", "second"}, func(_ int, w io.Writer) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
+		t.Errorf("%v, %v", left, err)
+	}
 }

@@ -267,10 +267,9 @@ func printRender(g *globals, cmd *cobra.Command, render api.Render) error {
 	})
 }
 
-// saveBlob writes a file of a render in a registry to a file here.
-func saveBlob(ctx context.Context, repo *client.Repository, file api.RenderFile, path string) error {
-	d := client.Descriptor("", file.Blob, file.Size)
-	return saveFile(path, func(w io.Writer) error { return repo.PullBlob(ctx, d, w) })
+// pullFile writes a file of a render in a registry.
+func pullFile(ctx context.Context, repo *client.Repository, file api.RenderFile, w io.Writer) error {
+	return repo.PullBlob(ctx, client.Descriptor("", file.Blob, file.Size), w)
 }
 
 // besides returns the command with its result on stderr where the standard

@@ -80,10 +80,13 @@ func saveTar(cmd *cobra.Command, i *client.Image, s client.Setup, selection clou
 
 // saveMap writes what a map says to a file.
 func saveMap(ctx context.Context, m *extent.Map, open extent.Opener, output string) error {
-	return saveFile(output, func(w io.Writer) (err error) {
-		r := extent.NewReader(ctx, m, open)
-		defer func() { err = errors.Join(err, r.Close()) }()
-		_, err = r.WriteTo(w)
-		return err
-	})
+	return saveFile(output, func(w io.Writer) error { return writeMap(ctx, m, open, w) })
+}
+
+// writeMap writes the content of a map.
+func writeMap(ctx context.Context, m *extent.Map, open extent.Opener, w io.Writer) (err error) {
+	r := extent.NewReader(ctx, m, open)
+	defer func() { err = errors.Join(err, r.Close()) }()
+	_, err = r.WriteTo(w)
+	return err
 }

@@ -3,6 +3,7 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/cloudlets/cloudlets/converter/boot"
 	"github.com/cloudlets/cloudlets/converter/grub"
@@ -45,7 +46,7 @@ type Options struct {
 func (o Options) check() error {
 	if o.Size < 0 || o.Size%Alignment != 0 {
 		return fmt.Errorf("disk size %d: expected a multiple of 1 MiB, such as %d", o.Size,
-			(max(o.Size, 0)+Alignment)/Alignment*Alignment)
+			(min(max(o.Size, 0), math.MaxInt64-Alignment)+Alignment)/Alignment*Alignment)
 	}
 	if o.FreeSpace < 0 {
 		return fmt.Errorf("free space %d: expected 0 bytes or more", o.FreeSpace)

@@ -3,6 +3,7 @@ package disk_test
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -254,6 +255,7 @@ func TestBadInputIsNamed(t *testing.T) {
 		says string
 	}{
 		{"odd size", efi, disk.Options{Size: 1<<30 + 512}, "such as 1074790400"},
+		{"far too large", efi, disk.Options{Size: math.MaxInt64}, "such as 9223372036853727232"},
 		{"negative size", efi, disk.Options{Size: -mib}, "disk size -1048576"},
 		{"negative free space", efi, disk.Options{FreeSpace: -1}, "free space -1"},
 		{"argument with a space", efi, disk.Options{KernelArgs: []string{"a b"}}, `kernel argument "a b"`},
