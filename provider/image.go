@@ -32,14 +32,29 @@ type golden struct {
 	kept       func() (*image.Tree, error) // without volatile paths, made once
 }
 
-// load reads an image of a repository: of an index, the manifest for amd64, the
-// architecture that disks can be made for.
+// load returns an image of a repository: of an index, the manifest for amd64, the
+// architecture that disks can be made for. It is read once, also for a render that
+// is asked for while a push has it prepared.
 func (r *Renderer) load(ctx context.Context, repository string, d digest.Digest) (*golden, error) {
 	if g, ok := r.images.Get(d); ok {
 		// The cache knows no repositories, so ask whether this one has it.
 		_, err := r.meta.StatManifest(ctx, repository, d)
 		return g, err
 	}
+	loaded, err, _ := r.loading.Do(repository+"@"+d.String(), func() (any, error) {
+		return r.read(context.WithoutCancel(ctx), repository, d)
+	})
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return loaded.(*golden), nil
+}
+
+// read reads an image, and keeps it.
+func (r *Renderer) read(ctx context.Context, repository string, d digest.Digest) (*golden, error) {
 	stored, err := r.meta.Manifest(ctx, repository, d)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/cloudlets/cloudlets/api"
 	"github.com/cloudlets/cloudlets/blobstore"
@@ -51,6 +52,7 @@ type Renderer struct {
 	templates template.Runner
 	packer    grub.Packer
 	images    *cache.Cache[digest.Digest, *golden] // by manifest
+	loading   singleflight.Group                   // by repository and manifest
 	sealing   chan struct{}                        // a place each
 
 	observe    func(outcome string, took time.Duration)
