@@ -3,7 +3,8 @@
 //
 // What enters: the digest of an image in a registry, a format and a
 // configuration. What leaves: a derived artifact — an OCI manifest whose subject
-// is the image and whose blob is an extent map over the image's layers.
+// is the image and whose blobs are extent maps over the image's layers.
 //
-// A [Renderer] serves the renders extension of the registry's API (package api).
+// A [Renderer] serves the renders extension of the registry's API (package api), and
+// its [Exports] give disks to clients that attach them (package nbd).
 package provider

@@ -53,22 +53,7 @@ by the disk's bootloader. A disk that was pushed boots lazily, too, by its own.`
 			if lazily.on {
 				return lazily.boot(g, cmd, args[0], &flags.renderFlags, machine, timeout)
 			}
-			repo, err := g.repository(cmd, args[0])
-			if err != nil {
-				return err
-			}
-			dir, err := os.MkdirTemp("", "cloudlets-disk-*")
-			if err != nil {
-				return err
-			}
-			defer os.RemoveAll(dir)
-			if machine.Disk == "" {
-				machine.Disk = filepath.Join(dir, "disk")
-			}
-			if err := flags.equip(cmd, g, repo, &machine, dir); err != nil {
-				return err
-			}
-			return bootMachine(cmd, machine, timeout)
+			return flags.boot(g, cmd, args[0], machine, timeout)
 		},
 	}
 	flags.register(cmd)
@@ -84,6 +69,26 @@ by the disk's bootloader. A disk that was pushed boots lazily, too, by its own.`
 	f.StringVar(&machine.Until, "until", "", "end the node once its console shows this text, such as login:")
 	f.DurationVar(&timeout, "timeout", 0, "fail if the node is not over by then (default: wait for ever)")
 	return cmd
+}
+
+// boot boots an image or an artifact from a file, which is fetched whole first.
+func (f *bootFlags) boot(g *globals, cmd *cobra.Command, name string, m qemu.Machine, timeout time.Duration) error {
+	repo, err := g.repository(cmd, name)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "cloudlets-disk-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if m.Disk == "" {
+		m.Disk = filepath.Join(dir, "disk")
+	}
+	if err := f.equip(cmd, g, repo, &m, dir); err != nil {
+		return err
+	}
+	return bootMachine(cmd, m, timeout)
 }
 
 // bootMachine boots a node on the terminal.

@@ -55,41 +55,44 @@ is set.`,
   cloudlets push overlay.qcow2 localhost:5000/disks/debian:12.1 --parent localhost:5000/disks/debian@sha256:…
   cloudlets push rootfs.tar localhost:5000/golden/debian:12.8 --annotation org.opencontainers.image.version=12.8`,
 		Args: exactly("FILE", "REFERENCE"),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			opening, err := flags.opening()
-			if err != nil {
-				return usageError{err}
-			}
-			options, err := flags.options(cmd, g)
-			if err != nil {
-				return err
-			}
-			c, repo, err := g.pushTarget(cmd, args[1])
-			if err != nil {
-				return err
-			}
-			if opening.Parent, err = openParent(g, cmd, flags.parent); err != nil {
-				return err
-			}
-			if opening.Parent != nil {
-				defer func() { err = errors.Join(err, opening.Parent.Close()) }()
-			}
-			file, err := c.OpenFile(cmd.Context(), args[0], cmd.InOrStdin(), opening)
-			if err != nil {
-				return err
-			}
-			if file == nil {
-				return pushRootfs(g, cmd, c.OpenRootfs, args[0], repo, options)
-			}
-			d, err := repo.PushFile(cmd.Context(), file, options)
-			if err := errors.Join(err, file.Close()); err != nil {
-				return fmt.Errorf("push %s: %w", args[0], err)
-			}
-			return printPushed(g, cmd, repo, d)
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return flags.push(g, cmd, args[0], args[1]) },
 	}
 	flags.register(cmd)
 	return cmd
+}
+
+// push pushes a file, a directory or the standard input.
+func (f *pushFlags) push(g *globals, cmd *cobra.Command, path, reference string) (err error) {
+	opening, err := f.opening()
+	if err != nil {
+		return usageError{err}
+	}
+	options, err := f.options(cmd, g)
+	if err != nil {
+		return err
+	}
+	c, repo, err := g.pushTarget(cmd, reference)
+	if err != nil {
+		return err
+	}
+	if opening.Parent, err = openParent(g, cmd, f.parent); err != nil {
+		return err
+	}
+	if opening.Parent != nil {
+		defer func() { err = errors.Join(err, opening.Parent.Close()) }()
+	}
+	file, err := c.OpenFile(cmd.Context(), path, cmd.InOrStdin(), opening)
+	if err != nil {
+		return err
+	}
+	if file == nil {
+		return pushRootfs(g, cmd, c.OpenRootfs, path, repo, options)
+	}
+	d, err := repo.PushFile(cmd.Context(), file, options)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("push %s: %w", path, err)
+	}
+	return printPushed(g, cmd, repo, d)
 }
 
 // pushFlags are the flags of push.

@@ -1,8 +1,9 @@
 // Package qemu is create_node for this machine: it boots a disk in QEMU with the
 // serial console on the terminal.
 //
-// What enters: a disk file and its format. What leaves: a running node, until it
-// powers off or shows what was waited for.
+// What enters: a disk file and its format, or an overlay and the socket of what lies
+// below it; perhaps a kernel. What leaves: a running node, until it powers off or
+// shows what was waited for.
 package qemu
 
 import (
