@@ -34,6 +34,8 @@ type Finding struct {
 	Packed bool
 	// Tar says that the content is, or that its compression holds, a tar.
 	Tar bool
+
+	size int64 // of the content, in bytes
 }
 
 // MissingParts is what the descriptor of a disk in several files is missing: they
@@ -76,6 +78,7 @@ func readAt(r io.ReaderAt, offset, n int64) ([]byte, error) {
 
 // conclude finds the types that signs of content allow.
 func (f *Finding) conclude(signs []sign, size int64) {
+	f.size = size
 	classes := make(map[class]bool)
 	for _, s := range signs {
 		f.Signs = append(f.Signs, s.what)
@@ -118,10 +121,16 @@ func unknown(size int64) []Type {
 
 // Describe says in words what was found.
 func (f Finding) Describe() string {
-	if len(f.Signs) == 0 {
-		return "content without any known sign"
+	const unknown = "content without any known sign"
+	switch {
+	case len(f.Signs) > 0:
+		return strings.Join(f.Signs, " and ")
+	case f.size == 0:
+		return "no content"
+	case f.size%sectorSize != 0:
+		return fmt.Sprintf("%s, and %d bytes, where a disk has whole sectors of %d", unknown, f.size, sectorSize)
 	}
-	return strings.Join(f.Signs, " and ")
+	return unknown
 }
 
 // Known reports whether the content shows that the file is, or pretends to be, an

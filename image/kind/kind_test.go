@@ -140,6 +140,18 @@ func TestCraftedContentIsNotGuessed(t *testing.T) {
 
 // TestRulesOfBooting tries every image type in every container format, with and
 // without a kernel and a ramdisk.
+func TestWhatIsNoDiskIsToldWhy(t *testing.T) {
+	for size, want := range map[int]string{0: "no content", 513: "513 bytes, where a disk has whole sectors of 512"} {
+		f, err := kind.Detect(bytes.NewReader(make([]byte, size)), int64(size))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Decide(kind.Kind{Type: kind.Disk}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%d bytes declared as a disk: %v, want %q", size, err, want)
+		}
+	}
+}
+
 func TestRulesOfBooting(t *testing.T) {
 	kernel, ramdisk := kind.Kind{Type: kind.Kernel, Container: kind.Raw}, kind.Kind{Type: kind.Ramdisk, Container: kind.Raw}
 	attachable := []kind.Container{kind.Raw, kind.Qcow, kind.Qcow2, kind.VHD, kind.VHDX, kind.VMDK, kind.VDI, kind.QED, kind.Parallels}
