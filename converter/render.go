@@ -19,7 +19,7 @@ import (
 
 // Version is part of every derivation key. It changes whenever the same
 // parameters would give other bytes than before.
-const Version = 5
+const Version = 6
 
 // Types of outputs: what is in the container.
 const (
