@@ -128,7 +128,7 @@ func (d lazyDisk) serveWhile(cmd *cobra.Command, socket string, use func() error
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(cmd.Context()))
 	served := make(chan error, 1)
-	go func() { served <- serveNBD(ctx, server, func() error { return server.Serve(listener) }) }()
+	go func() { served <- serveNBD(ctx, server, listener) }()
 	err = use()
 	cancel()
 	return errors.Join(err, <-served)

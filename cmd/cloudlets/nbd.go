@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -72,7 +73,7 @@ at SIGINT or SIGTERM.
 				}
 				uri := nbd.URI(l.Addr(), config != nil, "")
 				err = g.print(cmd, map[string]any{"uri": uri, "size": disk.Size()}, func(w io.Writer) { fmt.Fprintln(w, uri) })
-				return errors.Join(err, serveNBD(cmd.Context(), server, func() error { return server.Serve(l) }))
+				return errors.Join(err, serveNBD(cmd.Context(), server, l))
 			})
 		},
 	}
@@ -91,9 +92,9 @@ at SIGINT or SIGTERM.
 }
 
 // serveNBD serves until ctx is done, then lets requests under way end.
-func serveNBD(ctx context.Context, server *nbd.Server, serve func() error) error {
+func serveNBD(ctx context.Context, server *nbd.Server, l net.Listener) error {
 	served := make(chan error, 1)
-	go func() { served <- serve() }()
+	go func() { served <- server.Serve(l) }()
 	select {
 	case err := <-served:
 		return err
@@ -120,7 +121,7 @@ func listenNBD(ctx context.Context, log *slog.Logger, address string, server *nb
 	}
 	log.Info("serving disks", "nbd", listener.Addr().String())
 	return func(ctx context.Context) {
-		if err := serveNBD(ctx, server, func() error { return server.Serve(listener) }); err != nil {
+		if err := serveNBD(ctx, server, listener); err != nil {
 			log.Error("disks are not served any more", "error", err)
 		}
 	}, func() { _ = listener.Close() }, nil

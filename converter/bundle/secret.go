@@ -40,19 +40,8 @@ func RandomSecret() Secret {
 	return s
 }
 
-// ParseSecret reads a key and an IV of 32 hexadecimal digits each, as openssl enc
+// parseHex reads a key or an IV of two hexadecimal digits a byte, as openssl enc
 // takes them. They are not repeated in the error.
-func ParseSecret(key, iv string) (Secret, error) {
-	var s Secret
-	if err := parseHex(s.Key[:], []byte(key)); err != nil {
-		return s, fmt.Errorf("key: %w", err)
-	}
-	if err := parseHex(s.IV[:], []byte(iv)); err != nil {
-		return s, fmt.Errorf("IV: %w", err)
-	}
-	return s, nil
-}
-
 func parseHex(to, digits []byte) error {
 	if len(digits) != 2*len(to) {
 		return fmt.Errorf("expected %d hexadecimal digits, got %d characters", 2*len(to), len(digits))

@@ -48,9 +48,3 @@ func Cut(r io.Reader, w FrameWriter, visit Visitor) error {
 		}
 	}
 }
-
-// noFrames is where the frames of a plain Reader go.
-type noFrames struct{}
-
-func (noFrames) Write(p []byte) (int, error) { return len(p), nil }
-func (noFrames) Cut() error                  { return nil }

@@ -158,7 +158,7 @@ func FuzzReader(f *testing.F) {
 		for _, e := range entries {
 			checkEntry(t, e, int64(len(data)))
 		}
-		streamed, streamErr := collect(NewReader(bytes.NewReader(data)))
+		streamed, streamErr := collect(newReader(bytes.NewReader(data)))
 		if len(streamed) != len(entries) || fmt.Sprint(err) != fmt.Sprint(streamErr) {
 			t.Fatalf("%d entries and %v at offsets, %d and %v as a stream", len(entries), err, len(streamed), streamErr)
 		}

@@ -26,9 +26,6 @@ type Reader struct {
 	err     error // what Next returned, once it returned one
 }
 
-// NewReader returns a Reader of a stream. It reads all of it, content too.
-func NewReader(r io.Reader) *Reader { return &Reader{in: newStream(r, noFrames{})} }
-
 // NewReaderAt returns a Reader of the size bytes of r. It reads the headers
 // only, and calls r.ReadAt in ascending order.
 func NewReaderAt(r io.ReaderAt, size int64) *Reader {

@@ -23,7 +23,7 @@ func readAll(t testing.TB, data []byte) []*Entry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	streamed, err := collect(NewReader(bytes.NewReader(data)))
+	streamed, err := collect(newReader(bytes.NewReader(data)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -376,7 +376,7 @@ func TestWhatIsNotATarIsNamed(t *testing.T) {
 		if want != "one block" {
 			data += strings.Repeat("y", 40000)
 		}
-		_, err := collect(NewReader(strings.NewReader(data)))
+		_, err := collect(newReader(strings.NewReader(data)))
 		_, err2 := collect(NewReaderAt(strings.NewReader(data), int64(len(data))))
 		for _, err := range []error{err, err2} {
 			if !errors.Is(err, ErrNotTar) || !strings.Contains(err.Error(), want) {
