@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry"
 
 	"github.com/cloudlets/cloudlets/api"
@@ -25,6 +27,14 @@ type Verification struct {
 	Format    string         `json:"format"`
 	Converter int            `json:"converter"` // version of the converter that made it
 	Files     []VerifiedFile `json:"files"`
+	// Manifest is what Artifact should be.
+	Manifest digest.Digest `json:"manifest"`
+}
+
+// Same reports whether the artifact is what it should be. Another version of the
+// converter may have written other manifests.
+func (v Verification) Same() bool {
+	return len(v.Differs()) == 0 && (v.Manifest == v.Artifact || v.OtherConverter())
 }
 
 // VerifiedFile is a file of a derived artifact.
@@ -49,17 +59,22 @@ func (v Verification) Differs() []VerifiedFile {
 	return list
 }
 
+// Sources are the repositories that hold what an artifact was derived from.
+type Sources struct {
+	Images *Repository // and disks that are parents; nil is that of the artifact
+	Kits   *Repository // nil is that of the images
+}
+
 // Verify renders again, here, the derived artifact that the repository's
-// reference names, or all of an image, and compares. Images and, unless kits is
-// given, boot kits are looked for in the same repository.
-func (r *Repository) Verify(ctx context.Context, kits *Repository) ([]Verification, error) {
+// reference names, or all of an image, and compares them: each file, and what the
+// manifest says of them.
+func (r *Repository) Verify(ctx context.Context, from Sources) ([]Verification, error) {
 	m, err := r.Manifest(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if kits == nil {
-		kits = r
-	}
+	from.Images = cmp.Or(from.Images, r)
+	from.Kits = cmp.Or(from.Kits, from.Images)
 	derived := []*Manifest{m}
 	if m.Annotations[api.AnnotationParameters] == "" {
 		if derived, err = r.derived(ctx, m); err != nil {
@@ -71,7 +86,7 @@ func (r *Repository) Verify(ctx context.Context, kits *Repository) ([]Verificati
 	}
 	var list []Verification
 	for _, m := range derived {
-		v, err := r.verify(ctx, m, kits)
+		v, err := r.verify(ctx, m, from)
 		if err != nil {
 			return nil, fmt.Errorf("verify %s: %w", m.Descriptor.Digest, err)
 		}
@@ -107,7 +122,7 @@ func (r *Repository) derived(ctx context.Context, m *Manifest) ([]*Manifest, err
 }
 
 // verify renders one derived artifact again.
-func (r *Repository) verify(ctx context.Context, m *Manifest, kits *Repository) (v Verification, err error) {
+func (r *Repository) verify(ctx context.Context, m *Manifest, from Sources) (v Verification, err error) {
 	d, err := converter.ParseDerivation(m.Annotations[api.AnnotationParameters])
 	if err != nil {
 		return v, err
@@ -117,7 +132,10 @@ func (r *Repository) verify(ctx context.Context, m *Manifest, kits *Repository) 
 		return v, err
 	}
 	v = Verification{Artifact: m.Descriptor.Digest, Image: d.Image, Format: d.Format, Converter: d.Converter}
-	i, err := r.at(d.Image.String()).OpenImage(ctx, OpenOptions{Whole: true, Content: true})
+	i, err := from.Images.at(d.Image.String()).OpenImage(ctx, OpenOptions{Whole: true, Content: true})
+	if errors.Is(err, errdef.ErrNotFound) && from.Images == r {
+		return v, fmt.Errorf("%w: if the image is in another repository, name that with --subject", err)
+	}
 	if err != nil {
 		return v, err
 	}
@@ -125,14 +143,32 @@ func (r *Repository) verify(ctx context.Context, m *Manifest, kits *Repository) 
 	if m.Subject == nil || m.Subject.Digest != i.Manifest.Descriptor.Digest {
 		return v, fmt.Errorf("its subject is not the image %s that its parameters name", i.Manifest.Descriptor.Digest)
 	}
-	rendered, err := i.renderAgain(ctx, d, r, kits, func(r Rendered) error { return v.compare(ctx, layers, r) })
+	rendered, err := i.renderAgain(ctx, d, from.Images, from.Kits, func(r Rendered) error { return v.compare(ctx, layers, r) })
 	if err != nil {
 		return v, err
 	}
 	if len(rendered.Files) != len(layers) {
 		return v, fmt.Errorf("it has %d files, expected %d", len(layers), len(rendered.Files))
 	}
-	return v, nil
+	return v, v.compareManifest(converter.Artifact{Subject: i.Descriptor, Output: rendered.Output}, d)
+}
+
+// compareManifest compares what stands for the artifact: its type, names of files,
+// and annotations such as the kernel's command line.
+func (v *Verification) compareManifest(a converter.Artifact, d converter.Derivation) (err error) {
+	if a.Parameters, a.Key, err = d.Canonical(); err != nil {
+		return err
+	}
+	var layers []ocispec.Descriptor
+	for n, f := range a.Output.Files {
+		layers = append(layers, f.Layer(v.Files[n].Rendered))
+	}
+	documents, err := a.Documents(layers)
+	if err != nil {
+		return err
+	}
+	v.Manifest = documents[len(documents)-1].Descriptor().Digest
+	return nil
 }
 
 // filesOf returns the files of a derived artifact, which may be an index of

@@ -123,6 +123,7 @@ func newRender(g *globals) *cobra.Command {
 	var flags renderFlags
 	local := here{renderFlags: &flags}
 	var noWait, forced, verify bool
+	var subject string
 	var names []string
 	for _, f := range converter.Formats() {
 		names = append(names, f.Name)
@@ -165,8 +166,9 @@ is the same artifact, with the same digest, as a registry that renders makes.
 --push=REPOSITORY[:TAG] pushes to another repository, of any registry.
 
 With --verify a derived artifact, or each one of an image, is rendered again on this
-machine from what it says of itself, and compared. The exit code is 1 where a file
-differs. A boot kit is looked for in the same repository, or in that of --bootkit.
+machine from what it says of itself, and compared. The exit code is 1 where a file,
+or what the manifest says of it, differs. The image is looked for in the same
+repository, or in that of --subject, and a boot kit likewise, or in that of --bootkit.
 
 ` + imageHelp,
 		Example: `  cloudlets render localhost:5000/golden/debian:12 --format qcow2 -o debian.qcow2
@@ -177,8 +179,11 @@ differs. A boot kit is looked for in the same repository, or in that of --bootki
 			if err := local.checkPush(args[0], verify); err != nil {
 				return err
 			}
+			if subject != "" && !verify {
+				return usageError{errors.New("--subject says where the image is for --verify: add that")}
+			}
 			if verify {
-				return verifyRender(g, cmd, args[0], flags.bootkit)
+				return verifyRender(g, cmd, args[0], subject, flags.bootkit)
 			}
 			elsewhere := local.push != "" && local.push != pushBeside
 			if forced || elsewhere || isHere(args[0]) {
@@ -208,6 +213,7 @@ differs. A boot kit is looked for in the same repository, or in that of --bootki
 	cmd.Flags().StringVar(&local.push, "push", "", "push the derived artifact where the registry does not render: beside the image, or to another `REPOSITORY[:TAG]`, of any registry")
 	cmd.Flags().Lookup("push").NoOptDefVal = pushBeside
 	cmd.Flags().BoolVar(&verify, "verify", false, "render a derived artifact again on this machine, or all of an image, and compare")
+	cmd.Flags().StringVar(&subject, "subject", "", "`REPOSITORY` that the image is in, where --verify does not find it beside the derived artifact")
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "print where the output can be read and do not wait for its digest")
 	return cmd
 }

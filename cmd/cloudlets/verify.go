@@ -14,18 +14,23 @@ import (
 var errDiffers = errors.New("what was rendered again differs: see above")
 
 // verifyRender renders derived artifacts again and prints what came of it.
-func verifyRender(g *globals, cmd *cobra.Command, name, kit string) error {
+func verifyRender(g *globals, cmd *cobra.Command, name, image, kit string) error {
 	repo, err := g.repository(cmd, name)
 	if err != nil {
 		return err
 	}
-	var kits *client.Repository
-	if kit != "" {
-		if kits, err = g.repository(cmd, kit); err != nil {
+	var from client.Sources
+	if image != "" {
+		if from.Images, err = g.repository(cmd, image); err != nil {
 			return err
 		}
 	}
-	list, err := repo.Verify(cmd.Context(), kits)
+	if kit != "" {
+		if from.Kits, err = g.repository(cmd, kit); err != nil {
+			return err
+		}
+	}
+	list, err := repo.Verify(cmd.Context(), from)
 	if err != nil {
 		return err
 	}
@@ -33,7 +38,7 @@ func verifyRender(g *globals, cmd *cobra.Command, name, kit string) error {
 		return err
 	}
 	for _, v := range list {
-		if len(v.Differs()) > 0 {
+		if !v.Same() {
 			return errDiffers
 		}
 	}
@@ -46,7 +51,7 @@ func printVerified(w io.Writer, list []client.Verification) {
 	for _, v := range list {
 		differs := v.Differs()
 		verdict := "the same"
-		if len(differs) > 0 {
+		if !v.Same() {
 			verdict = "differs"
 		}
 		if v.OtherConverter() {
@@ -55,6 +60,9 @@ func printVerified(w io.Writer, list []client.Verification) {
 		fmt.Fprintf(w, "%s %s: %s\n", v.Artifact, v.Format, verdict)
 		for _, f := range differs {
 			fmt.Fprintf(w, "  %s: it is %s, and should be %s\n", f.Name, f.Digest, f.Rendered)
+		}
+		if len(differs) == 0 && !v.Same() {
+			fmt.Fprintf(w, "  its files are the same, but its manifest says something else of them: it should be %s\n", v.Manifest)
 		}
 	}
 }
