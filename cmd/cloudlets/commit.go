@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/user"
 	"runtime/debug"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,12 +27,12 @@ func (f *versionFlags) register(cmd *cobra.Command) {
 // SOURCE_DATE_EPOCH (reproducible-builds.org).
 func (f *versionFlags) options() (client.VersionOptions, error) {
 	o := client.VersionOptions{Message: f.message, Committer: f.committer, Time: time.Now()}
-	if epoch := os.Getenv("SOURCE_DATE_EPOCH"); epoch != "" {
-		sec, err := strconv.ParseInt(epoch, 10, 64)
-		if err != nil {
-			return o, usageError{fmt.Errorf("SOURCE_DATE_EPOCH %q: expected seconds since 1970", epoch)}
-		}
-		o.Time = time.Unix(sec, 0)
+	date, err := client.SourceDate(os.Getenv("SOURCE_DATE_EPOCH"))
+	if err != nil {
+		return o, usageError{err}
+	}
+	if date != nil {
+		o.Time = *date
 	}
 	if o.Committer == "" {
 		if u, err := user.Current(); err == nil {
