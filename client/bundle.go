@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/cloudlets/cloudlets/converter/bundle"
 	"github.com/cloudlets/cloudlets/image/kind"
 )
@@ -152,11 +154,22 @@ func (b *BundleImage) Close() error {
 }
 
 // partFiles opens parts that are files in a directory, and follows no link that
-// leads out of it.
+// leads out of it. It waits for nobody to write to a pipe.
 type partFiles struct{ dir *os.Root }
 
 func (p partFiles) OpenPart(_ context.Context, name string) (io.ReadCloser, error) {
-	return p.dir.Open(name)
+	f, err := p.dir.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no regular file", name)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // BundleContent is what ExportBundle bundles.

@@ -14,6 +14,10 @@ import (
 // which is no more has left at PATH is replaced.
 func Listen(ctx context.Context, address string) (net.Listener, error) {
 	path, unix := strings.CutPrefix(address, "unix:")
+	if path == "" {
+		// The kernel would make up a name or a port that nobody knows.
+		return nil, fmt.Errorf("listen on %q: expected unix:PATH or HOST:PORT", address)
+	}
 	if !unix {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 		if err != nil {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -87,6 +89,11 @@ func TestBundleFailuresLeaveNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	fails(t, exitFailed, []string{"wrong part", "escapes"}, "bundle", "import", manifest, "--key", key, "-o", image)
+	// Nobody writes to a pipe.
+	if err := errors.Join(os.Remove(part), syscall.Mkfifo(part, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	fails(t, exitFailed, []string{"wrong part", "no regular file"}, "bundle", "import", manifest, "--key", key, "-o", image)
 	if entries, err := filepath.Glob(filepath.Join(dir, "*image*")); err != nil || len(entries) > 0 {
 		t.Errorf("left over: %v, %v", entries, err)
 	}
