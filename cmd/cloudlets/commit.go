@@ -102,5 +102,7 @@ func wantTag(repo *client.Repository, reference string) error {
 
 // warnings returns a function that tells on stderr of what could not be kept.
 func warnings(cmd *cobra.Command) func(path, what string) {
-	return func(path, what string) { fmt.Fprintf(cmd.ErrOrStderr(), "warning: /%s: %s\n", path, what) }
+	return func(path, what string) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s\n", printable("/"+path), what)
+	}
 }

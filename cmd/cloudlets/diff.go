@@ -66,7 +66,7 @@ func printDiff(w io.Writer, d *client.Difference, stat bool) {
 			fmt.Fprint(w, f.Patch)
 			continue
 		}
-		fmt.Fprintf(w, "%s /%s", f.Change, f.Path)
+		fmt.Fprintf(w, "%s %s", f.Change, printable("/"+f.Path))
 		if f.What != "" {
 			fmt.Fprintf(w, "  %s", f.What)
 		}

@@ -144,6 +144,17 @@ func printSummary(w io.Writer, s *client.Summary) {
 	t.Flush()
 }
 
+// plain returns a text of others, of any number of lines, without what would do
+// something to a terminal.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) || r == '\n' || r == '\t' {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
+}
+
 // printable returns a text of others as it is, or quoted where it would do
 // something to a terminal or take several lines.
 func printable(text string) string {

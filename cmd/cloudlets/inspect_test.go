@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/cloudlets/cloudlets/api"
+	"github.com/cloudlets/cloudlets/client"
 )
 
 func TestInspectTellsOfImage(t *testing.T) {
@@ -31,5 +34,17 @@ func TestInspectTellsOfImage(t *testing.T) {
 	raw := cloudlets(t, "inspect", "--raw", s.ref("golden/small:1")).stdout
 	if got := digest.FromString(raw).String(); got != d {
 		t.Errorf("the raw manifest has the digest %s, want %s", got, d)
+	}
+}
+
+func TestTextOfOthersDoesNothingToATerminal(t *testing.T) {
+	const evil = "fine\x1b]0;evil\x07"
+	var out strings.Builder
+	printVersion(&out, client.Version{Committer: evil, Message: "A title\n\n\tand " + evil})
+	printDiff(&out, &client.Difference{Files: []client.FileDifference{{Change: "A", Path: evil}}}, false)
+	printHolds(&out, []api.Hold{{Reference: "12", Actor: evil, Reason: evil}})
+	printEvents(&out, []api.TagEvent{{Actor: evil}})
+	if text := out.String(); strings.ContainsAny(text, "\x1b\x07") || !strings.Contains(text, "\n    \tand fine") {
+		t.Errorf("what is printed is %q", text)
 	}
 }

@@ -51,13 +51,13 @@ func printVersion(w io.Writer, v client.Version) {
 		fmt.Fprintln(w, "merges ", v.Parents[1])
 	}
 	if v.Committer != "" {
-		fmt.Fprintln(w, "by     ", v.Committer)
+		fmt.Fprintln(w, "by     ", printable(v.Committer))
 	}
 	if !v.Created.IsZero() {
 		fmt.Fprintln(w, "date   ", v.Created.UTC().Format(time.RFC3339))
 	}
 	if v.Message != "" {
-		fmt.Fprintf(w, "\n    %s\n", strings.ReplaceAll(strings.TrimSpace(v.Message), "\n", "\n    "))
+		fmt.Fprintf(w, "\n    %s\n", strings.ReplaceAll(strings.TrimSpace(plain(v.Message)), "\n", "\n    "))
 	}
 	fmt.Fprintln(w)
 }

@@ -94,7 +94,7 @@ func newHolds(g *globals) *cobra.Command {
 func printHolds(w io.Writer, holds []api.Hold) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, h := range holds {
-		fmt.Fprintf(t, "%s\t%s\t%s\n", h.Reference, h.Actor, h.Reason)
+		fmt.Fprintf(t, "%s\t%s\t%s\n", h.Reference, printable(h.Actor), printable(h.Reason))
 	}
 	t.Flush()
 }

@@ -131,7 +131,7 @@ func printEvents(w io.Writer, events []api.TagEvent) {
 		if now == "" {
 			now = "deleted"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\n", e.At, now, e.Actor)
+		fmt.Fprintf(t, "%s\t%s\t%s\n", e.At, now, printable(e.Actor))
 	}
 	t.Flush()
 }
