@@ -6,11 +6,18 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/cloudlets/cloudlets/image/tarball"
 )
 
 // headSize is how much of a file's start is looked at, in bytes: up to the magic
 // number of btrfs.
 const headSize = 64<<10 + 128
+
+// packedHeadSize is how much of a compressed file's start is looked at, in bytes: a
+// block of bzip2 has up to 900 kB before its last, coding step, which may lengthen
+// it, and nothing comes of a block before its end.
+const packedHeadSize = 5 << 18
 
 // Finding is what the content of a file shows.
 type Finding struct {
@@ -42,11 +49,14 @@ type Finding struct {
 // are what [Finding.Missing] is about.
 const MissingParts = "the files that it names"
 
-// Detect looks at a file of size bytes. It reads 64 KiB from the start, 512
-// bytes from the end and what the header of a container names, which is at most
+// Detect looks at a file of size bytes. It reads 64 KiB from the start, of a
+// compressed file 1.25 MiB, 512 bytes from the end and what the header of a container names, which is at most
 // 1 MiB more. The error is one of reading.
 func Detect(r io.ReaderAt, size int64) (Finding, error) {
 	head, err := readAt(r, 0, min(size, headSize))
+	if err == nil && tarball.DetectCompression(head) != tarball.Uncompressed {
+		head, err = readAt(r, 0, min(size, packedHeadSize))
+	}
 	if err != nil {
 		return Finding{}, fmt.Errorf("read the start of the file: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"math"
 
 	"github.com/cloudlets/cloudlets/image/tarball"
 )
@@ -240,7 +241,7 @@ func packedSign(head []byte) (sign, bool) {
 	}
 	what := string(compression) + "-compressed data"
 	inside := unpack(head)
-	signs := match(magics(), inside, int64(len(inside)))
+	signs := match(magics(), inside, math.MaxInt64) // nobody knows how much is inside
 	switch {
 	case len(signs) == 0 || hasClass(signs, filesystem):
 		return sign{what, packed}, true

@@ -2,6 +2,7 @@ package kind_test
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +14,7 @@ import (
 
 // debianPackages says which Debian package has a tool.
 var debianPackages = map[string]string{
-	"cpio": "cpio", "genisoimage": "genisoimage", "grub-mkrescue": "grub-common", "gzip": "gzip", "mkfs.ext4": "e2fsprogs", "mkfs.vfat": "dosfstools",
+	"bzip2": "bzip2", "cpio": "cpio", "genisoimage": "genisoimage", "grub-mkrescue": "grub-common", "gzip": "gzip", "mkfs.ext4": "e2fsprogs", "mkfs.vfat": "dosfstools",
 	"mksquashfs": "squashfs-tools", "qemu-img": "qemu-utils", "sfdisk": "fdisk", "sgdisk": "gdisk", "tar": "tar",
 	"xorriso": "xorriso", "xz": "xz-utils", "zstd": "zstd",
 }
@@ -180,6 +181,14 @@ func TestContentThatToolsMake(t *testing.T) {
 		write(t, dir, "cpio."+suffix, tool(t, dir, cpio, compress[0], append(compress[1:], "-c")...))
 		write(t, dir, "text."+suffix, tool(t, dir, strings.Repeat("text\n", 1000), compress[0], append(compress[1:], "-c")...))
 	}
+	write(t, dir, "mbr.gz", tool(t, dir, string(mustRead(t, in("mbr"))), "gzip", "-c"))
+	// Content that cannot be made shorter comes as one block.
+	noise := make([]byte, 1<<20)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	full := append([]byte(mustRead(t, in("gpt")))[:1024], noise...)
+	for suffix, compress := range map[string][]string{"gz": {"gzip"}, "zst": {"zstd", "-q"}, "xz": {"xz"}, "bz2": {"bzip2"}} {
+		write(t, dir, "full."+suffix, tool(t, dir, string(full), compress[0], append(compress[1:], "-c")...))
+	}
 	tool(t, dir, "", "tar", "-cf", "tar", "tree")
 	tool(t, dir, "", "tar", "-czf", "tar.gz", "tree")
 	write(t, dir, "machine.ovf", "<Envelope/>")
@@ -190,7 +199,7 @@ func TestContentThatToolsMake(t *testing.T) {
 
 	for name, want := range map[string]string{
 		"ext4": "filesystem", "fat32": "filesystem", "fat12": "filesystem", "squashfs": "filesystem",
-		"mbr": "disk", "gpt": "disk",
+		"mbr": "disk", "gpt": "disk", "mbr.gz": "disk", "full.gz": "disk", "full.zst": "disk", "full.xz": "disk", "full.bz2": "disk",
 		"iso": "iso9660", "iso-udf": "iso9660", "iso-hybrid": "iso9660",
 		"cpio": "ramdisk", "cpio.gz": "ramdisk", "cpio.zst": "ramdisk", "cpio.xz": "ramdisk",
 		"old-initrd": "ramdisk other", "text.gz": "ramdisk other", "text.zst": "ramdisk other", "text.xz": "ramdisk other",
