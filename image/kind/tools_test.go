@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -185,7 +186,7 @@ func TestContentThatToolsMake(t *testing.T) {
 	// Content that cannot be made shorter comes as one block.
 	noise := make([]byte, 1<<20)
 	rand.NewChaCha8([32]byte{}).Read(noise)
-	full := append([]byte(mustRead(t, in("gpt")))[:1024], noise...)
+	full := slices.Concat(mustRead(t, in("gpt"))[:1024], noise)
 	for suffix, compress := range map[string][]string{"gz": {"gzip"}, "zst": {"zstd", "-q"}, "xz": {"xz"}, "bz2": {"bzip2"}} {
 		write(t, dir, "full."+suffix, tool(t, dir, string(full), compress[0], append(compress[1:], "-c")...))
 	}
