@@ -90,7 +90,8 @@ func TestPublicRegistriesDoNotRender(t *testing.T) {
 		"not to be written to":    {answers(401, 404, "NOT_FOUND"), false},
 		"nothing is allowed":      {answers(403, 403, "DENIED"), false},
 		"no such method":          {answers(405, 404, "UNSUPPORTED"), false},
-		"renders, and not for us": {answers(403, 404, "MANIFEST_UNKNOWN"), true},
+		"renders, and not for us": {answers(403, 404, "MANIFEST_UNKNOWN"), false},
+		"cannot, this time":       {answers(422, 404, "MANIFEST_UNKNOWN"), true},
 		"is out of order":         {answers(503, 503, ""), true},
 	}
 	for name, test := range tests {

@@ -13,8 +13,8 @@ import (
 	"github.com/cloudlets/cloudlets/api"
 )
 
-// ErrNoRenderer says that a registry does not render.
-var ErrNoRenderer = errors.New("the registry is not a cloudlets, which would render images: name a file with -o to have it rendered here, or have what comes of it pushed, with --push")
+// ErrNoRenderer says that a registry does not render, or not for who asks.
+var ErrNoRenderer = errors.New("name a file with -o to have it rendered here, or have what comes of it pushed, with --push")
 
 // Render asks the registry for a render of an image in the repository, and
 // returns as soon as the output can be read.
@@ -25,10 +25,21 @@ func (r *Repository) Render(ctx context.Context, req api.RenderRequest) (api.Ren
 	}
 	var render api.Render
 	err = r.call(ctx, http.MethodPost, r.extension(api.ComponentRenders), "application/json", bytes.NewReader(body), &render)
-	if err != nil && ctx.Err() == nil && !r.hasRenderer(ctx) {
-		return render, ErrNoRenderer
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return render, renderError(req.Image, err)
+	case !r.hasRenderer(ctx):
+		return render, fmt.Errorf("the registry is not a cloudlets, which would render images: %w", ErrNoRenderer)
+	case denied(err):
+		return render, fmt.Errorf("%w: %w", renderError(req.Image, err), ErrNoRenderer)
 	}
 	return render, renderError(req.Image, err)
+}
+
+// denied reports whether a registry does what was asked, and not for who asks.
+func denied(err error) bool {
+	var e *AnswerError
+	return errors.As(err, &e) && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden)
 }
 
 // hasRenderer reports whether the registry renders, by a question that whoever may

@@ -105,7 +105,15 @@ quotas: [{prefix: golden/little, bytes: 0}]
 	}
 	in(t, nobody, "", "push", rootfs, s.ref("golden/small:2")).mustFail(t, exitFailed, "401")
 	in(t, config, "", "push", rootfs, s.ref("other:1")).mustFail(t, exitFailed, "401")
-	in(t, config, "", "render", s.ref("golden/small:1"), "--format", "raw", "-o", filepath.Join(dir, "disk")).mustFail(t, exitFailed, "401")
+	// Who may not have the registry render does it here.
+	render := []string{"render", s.ref("golden/small:1"), "--format", "raw"}
+	in(t, config, "", render...).mustFail(t, exitFailed, "401", "name a file with -o")
+	disk, want := filepath.Join(dir, "disk"), filepath.Join(dir, "want")
+	if r := in(t, config, "", append(render, "-o", disk)...); r.code != 0 {
+		t.Error(r.stderr)
+	}
+	ok(t, "render", rootfs, "--format", "raw", "-o", want)
+	same(t, disk, want)
 	in(t, config, "", "push", rootfs, s.ref("golden/little:1")).mustFail(t, exitFailed, "quota of \"golden/little\" is used up")
 }
 

@@ -156,9 +156,10 @@ With -o the output is also written to a file, or to a directory where it has
 several.
 
 An image that is no reference — a directory, a tar, the file of a disk — is
-rendered on this machine, and so is one in a registry that does not render, or with
---here. The bytes are the same. Nothing is stored but what -o names, so that a
-configuration may hold secrets, and --manifest and --env are possible.
+rendered on this machine, and so is one in a registry that does not render, or not
+for you, or with --here. The bytes are the same. Nothing is stored but what -o
+names, so that a configuration may hold secrets, and --manifest and --env are
+possible.
 
 With --push the derived artifact is in a registry afterwards, whatever that can do:
 where none renders the image, it is rendered here and pushed beside the image. It
