@@ -105,7 +105,7 @@ zstd -q -d -f fetched/$layer -o fetched.tar`, address)
 	if err := script(ctx, s.work, fmt.Sprintf(peerRender, filepath.Join(s.work, "fetched.tar"))); err != nil {
 		return err
 	}
-	return untilLogin(exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg", "-m", "1024", "-display", "none", "-serial", "stdio", "-monitor", "none",
+	return untilLogin(exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg", "-m", "1024", "-smp", "2", "-display", "none", "-serial", "stdio", "-monitor", "none",
 		"-device", "virtio-rng-pci", "-nic", "user,model=virtio-net-pci", "-drive", "if=virtio,format=qcow2,file="+filepath.Join(s.work, "peer/disk.qcow2"),
 		"-kernel", kernel.path, "-initrd", ramdisk.path, "-append", "root=/dev/vda3 rw console=ttyS0"))
 }

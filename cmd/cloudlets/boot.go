@@ -64,7 +64,7 @@ by the disk's bootloader. A disk that was pushed boots lazily, too, by its own.`
 	f.StringVar(&machine.Accel, "accel", qemu.AccelAuto, "auto, kvm or tcg; auto is kvm unless no kernel speaks under it")
 	f.StringVar(&machine.Firmware, "firmware", qemu.BIOS, "bios or uefi")
 	f.IntVar(&machine.Memory, "memory", 1024, "memory of the node in MiB")
-	f.IntVar(&machine.CPUs, "cpus", 1, "processors of the node")
+	f.IntVar(&machine.CPUs, "cpus", qemu.DefaultCPUs, "processors of the node")
 	f.StringVar(&machine.Disk, "disk", "", "file to keep the node's disk in")
 	f.StringVar(&machine.Until, "until", "", "end the node once its console shows this text, such as login:")
 	f.DurationVar(&timeout, "timeout", 0, "fail if the node is not over by then (default: wait for ever)")

@@ -25,7 +25,7 @@ const bootTimeout = 5 * time.Minute
 
 // bootArgs are the arguments that boot an image in QEMU without KVM.
 func bootArgs(image string, options ...string) []string {
-	return append([]string{"boot", "-q", image, "--accel", "tcg", "--timeout", bootTimeout.String()}, options...)
+	return append([]string{"boot", "-q", image, "--accel", "tcg", "--cpus", "1", "--timeout", bootTimeout.String()}, options...)
 }
 
 func TestDebianBootsByDigestWithUEFI(t *testing.T) {

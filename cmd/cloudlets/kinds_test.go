@@ -173,6 +173,8 @@ func TestBootKeepsToTheRules(t *testing.T) {
 		fail bool
 	}{
 		{"disk", nil, "if=virtio,file=", false},
+		{"disk", nil, "-smp 2", false},
+		{"disk", []string{"--cpus", "1"}, "-smp 1", false},
 		{"vhd", nil, "format=vpc", false},
 		{"iso", nil, "media=cdrom,readonly=on,file=", false},
 		{"filesystem", append(kernel, "--append", "single"), "-append root=/dev/vda rw console=ttyS0 single", false},

@@ -54,6 +54,10 @@ var ovmf = [][2]string{
 	{"/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"},
 }
 
+// DefaultCPUs is how many processors a node has unless more or fewer are asked for:
+// what starts a system runs side by side.
+const DefaultCPUs = 2
+
 // Machine is a node to boot.
 type Machine struct {
 	Disk   string // file
@@ -65,7 +69,7 @@ type Machine struct {
 	Firmware string // BIOS or UEFI; empty is BIOS
 	Accel    string // empty is AccelAuto
 	Memory   int    // in MiB; 0 is 1024
-	CPUs     int    // 0 is 1
+	CPUs     int    // 0 is DefaultCPUs
 	// Kernel and Ramdisk are files that the node is started with instead of what
 	// is on its disk; empty for none. CommandLine is that of the kernel, after
 	// what says where root and console are.
@@ -186,7 +190,7 @@ func (m Machine) args(accel, dir string) ([]string, error) {
 	args := []string{
 		"-accel", accel,
 		"-m", strconv.Itoa(orDefault(m.Memory, 1024)),
-		"-smp", strconv.Itoa(orDefault(m.CPUs, 1)),
+		"-smp", strconv.Itoa(orDefault(m.CPUs, DefaultCPUs)),
 		"-display", "none",
 		"-serial", "mon:stdio",
 		"-device", "virtio-rng-pci",
