@@ -65,10 +65,34 @@ type Sources struct {
 	Kits   *Repository // nil is that of the images
 }
 
+// opened are images that were fetched for more than one artifact.
+type opened map[digest.Digest]*Image
+
+// image returns an image of a repository, fetched whole unless it was before.
+func (o opened) image(ctx context.Context, r *Repository, d digest.Digest) (*Image, error) {
+	if i, ok := o[d]; ok {
+		return i, nil
+	}
+	i, err := r.at(d.String()).OpenImage(ctx, OpenOptions{Whole: true, Content: true})
+	if err == nil {
+		o[d] = i
+	}
+	return i, err
+}
+
+// Close closes them all.
+func (o opened) Close() error {
+	var errs []error
+	for _, i := range o {
+		errs = append(errs, i.Close())
+	}
+	return errors.Join(errs...)
+}
+
 // Verify renders again, here, the derived artifact that the repository's
 // reference names, or all of an image, and compares them: each file, and what the
 // manifest says of them.
-func (r *Repository) Verify(ctx context.Context, from Sources) ([]Verification, error) {
+func (r *Repository) Verify(ctx context.Context, from Sources) (list []Verification, err error) {
 	m, err := r.Manifest(ctx)
 	if err != nil {
 		return nil, err
@@ -84,9 +108,10 @@ func (r *Repository) Verify(ctx context.Context, from Sources) ([]Verification, 
 	if len(derived) == 0 {
 		return nil, fmt.Errorf("%s: %w", r.Reference, ErrNotDerived)
 	}
-	var list []Verification
+	images := make(opened)
+	defer func() { err = errors.Join(err, images.Close()) }()
 	for _, m := range derived {
-		v, err := r.verify(ctx, m, from)
+		v, err := r.verify(ctx, m, from, images)
 		if err != nil {
 			return nil, fmt.Errorf("verify %s: %w", m.Descriptor.Digest, err)
 		}
@@ -122,7 +147,7 @@ func (r *Repository) derived(ctx context.Context, m *Manifest) ([]*Manifest, err
 }
 
 // verify renders one derived artifact again.
-func (r *Repository) verify(ctx context.Context, m *Manifest, from Sources) (v Verification, err error) {
+func (r *Repository) verify(ctx context.Context, m *Manifest, from Sources, images opened) (v Verification, err error) {
 	d, err := converter.ParseDerivation(m.Annotations[api.AnnotationParameters])
 	if err != nil {
 		return v, err
@@ -132,14 +157,13 @@ func (r *Repository) verify(ctx context.Context, m *Manifest, from Sources) (v V
 		return v, err
 	}
 	v = Verification{Artifact: m.Descriptor.Digest, Image: d.Image, Format: d.Format, Converter: d.Converter}
-	i, err := from.Images.at(d.Image.String()).OpenImage(ctx, OpenOptions{Whole: true, Content: true})
+	i, err := images.image(ctx, from.Images, d.Image)
 	if errors.Is(err, errdef.ErrNotFound) && from.Images == r {
 		return v, fmt.Errorf("%w: if the image is in another repository, name that with --subject", err)
 	}
 	if err != nil {
 		return v, err
 	}
-	defer func() { err = errors.Join(err, i.Close()) }()
 	if m.Subject == nil || m.Subject.Digest != i.Manifest.Descriptor.Digest {
 		return v, fmt.Errorf("its subject is not the image %s that its parameters name", i.Manifest.Descriptor.Digest)
 	}
