@@ -14,6 +14,10 @@ import (
 // that the client may know of.
 var ErrUnknownExport = errors.New("there is no such export")
 
+// ErrUnservable is wrapped by errors about an export that is there and cannot be
+// served, for a reason that the client may know.
+var ErrUnservable = errors.New("it cannot be served")
+
 // Export is a disk that is served.
 type Export struct {
 	// Name is its canonical name, and Description a line about it, or empty.
@@ -47,7 +51,8 @@ type Listed struct {
 type Exports interface {
 	// Open returns the export of a name, which the client chose: at most 4096
 	// bytes, any bytes. The empty name is that of the default export. An error
-	// that wraps ErrUnknownExport says that there is none.
+	// that wraps ErrUnknownExport says that there is none; one that wraps
+	// ErrUnservable is told to the client.
 	Open(ctx context.Context, peer Peer, name string) (*Export, error)
 	// List returns exports to choose from. It need not be all of them.
 	List(ctx context.Context, peer Peer) ([]Listed, error)

@@ -52,7 +52,11 @@ func (c *conn) openFor(o option, name string) (bool, error) {
 		return false, c.reply(o, repErrShutdown, nil)
 	}
 	c.server.config.Log.Warn("an export could not be opened", "export", name, "client", c.peer.Addr, "error", err)
-	return false, c.reply(o, repErrPolicy, []byte("the export could not be opened: the server's log says why"))
+	reason := "the export could not be opened: the server's log says why"
+	if errors.Is(err, ErrUnservable) {
+		reason = err.Error()
+	}
+	return false, c.reply(o, repErrPolicy, []byte(reason[:min(len(reason), maxName)]))
 }
 
 // exportFlags returns the flags of the export.

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -66,6 +67,10 @@ func (x *Exports) Open(ctx context.Context, peer nbd.Peer, name string) (*nbd.Ex
 		return nil, fmt.Errorf("export %s: %w", name, err)
 	}
 	plan, err := x.plan(ctx, repository, m)
+	var unrenderable unrenderableError
+	if errors.As(err, &unrenderable) {
+		return nil, fmt.Errorf("export %s: %w: %w", name, nbd.ErrUnservable, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("export %s: %w", name, err)
 	}

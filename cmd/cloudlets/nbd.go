@@ -65,12 +65,13 @@ at SIGINT or SIGTERM.
 			if err != nil {
 				return usageError{err}
 			}
+			l, err := nbd.Listen(cmd.Context(), listen)
+			if err != nil {
+				return err
+			}
+			defer l.Close() // where it never serves
 			return lazily.withDisk(g, cmd, args[0], &flags, &setup, format, func(disk lazyDisk) error {
 				server := nbd.New(nbd.Config{Exports: nbd.Single{Export: disk.export()}, TLS: config, Log: log})
-				l, err := nbd.Listen(cmd.Context(), listen)
-				if err != nil {
-					return err
-				}
 				uri := nbd.URI(l.Addr(), config != nil, "")
 				err = g.print(cmd, map[string]any{"uri": uri, "size": disk.Size()}, func(w io.Writer) { fmt.Fprintln(w, uri) })
 				return errors.Join(err, serveNBD(cmd.Context(), server, l))

@@ -329,11 +329,19 @@ func TestTheRegistryServesItsDisks(t *testing.T) {
 	if out := tool(t, "nbdinfo", "--list", "--no-content", attached(t, s, "nbd", "")); !strings.Contains(out, "golden/small@"+d) {
 		t.Errorf("the list has no image:\n%s", out)
 	}
+	ok(t, "push", writeTar(t, smallRootfs()), s.ref("golden/plain:1"))
+	if out, err := try(t, "qemu-img", "info", attached(t, s, "nbd", "golden/plain:1")); err == nil || !strings.Contains(out+err.Error(), "no kernel") {
+		t.Errorf("a client does not learn why a disk is none: %v\n%s", err, out)
+	}
 	for _, name := range []string{"golden/small:2", "golden/other:1", "golden/small", ":", "@", "golden/small@sha256:0"} {
 		if out, err := try(t, "nbdinfo", attached(t, s, "nbd", name)); err == nil {
 			t.Errorf("%s can be attached:\n%s", name, out)
 		}
 	}
+}
+
+func TestNothingIsFetchedForAnAddressThatIsNone(t *testing.T) {
+	fails(t, exitFailed, []string{"listen", "nowhere"}, "nbd", "serve", "localhost:1/a/b:1", "--listen", "nowhere")
 }
 
 func TestTheRegistryServesWhatWasPushedAsADisk(t *testing.T) {
