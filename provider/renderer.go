@@ -152,6 +152,10 @@ func (r *Renderer) Render(ctx context.Context, repository string, req api.Render
 	if err := params.Check(); err != nil {
 		return api.Render{}, badRequest("%w", err)
 	}
+	// What was rendered of an image may outlive it for a while.
+	if _, err := r.meta.Manifest(ctx, repository, req.Image); err != nil {
+		return api.Render{}, fmt.Errorf("image %s: %w", req.Image, err)
+	}
 	if string(req.Config) == "null" {
 		req.Config = nil
 	}

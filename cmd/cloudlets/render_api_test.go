@@ -70,3 +70,17 @@ func TestRenderTellsTheSameEachTime(t *testing.T) {
 		}
 	}
 }
+
+// What was rendered stays until it is collected, and is not what is asked for.
+func TestNothingIsRenderedOfAnImageThatWasRemoved(t *testing.T) {
+	s := newServer(t)
+	image := ok(t, "push", writeTar(t, bootableRootfs(t)), s.ref("a:1"))
+	request := `{"image": "` + image + `", "format": "raw", "type": "kernel"}`
+	if status, _ := postRender(t, s, "", request); status != http.StatusCreated {
+		t.Fatalf("status %d", status)
+	}
+	ok(t, "rm", s.ref("a@"+image))
+	if status, _ := postRender(t, s, "", request); status != http.StatusNotFound {
+		t.Errorf("status %d", status)
+	}
+}
