@@ -191,6 +191,19 @@ func TestOpenReadsWhatMke2fsMakes(t *testing.T) {
 	}
 }
 
+// mke2fs 1.47 keeps a file in its inode that is one hole, however long, and kernels
+// read zeros of it.
+func TestOpenReadsHolesInInodes(t *testing.T) {
+	dir := t.TempDir()
+	for name, size := range map[string]int64{"61": 61, "5000": 5000, "100M": 100 << 20} {
+		must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o644))
+		must(t, os.Truncate(filepath.Join(dir, name), size))
+	}
+	setTimes(t, dir)
+	path := mke2fsDir(t, dir, "-t", "ext4", "-O", "inline_data")
+	convertertest.SameListing(t, belowRoot(listImage(t, path)), belowRoot(convertertest.ListDir(t, dir)))
+}
+
 // What is planned is read again: the tree is the same, and its content are the
 // same extents.
 func TestOpenReadsWhatIsPlanned(t *testing.T) {

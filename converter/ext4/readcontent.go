@@ -42,17 +42,17 @@ func (r *reader) contentRuns(n *foreignInode) ([]blockRun, error) {
 
 // content returns what a regular file holds.
 func (r *reader) content(n *foreignInode) ([]extent.Extent, error) {
-	if n.flags&flagInline != 0 {
-		return r.inlineExtent(n)
-	}
 	if n.size > (maxFileBlocks+1)*uint64(r.blockSize) {
 		return nil, fmt.Errorf("%w: it has %d bytes, a file can have %d", container.ErrFormat, n.size, (maxFileBlocks+1)*uint64(r.blockSize))
+	}
+	b := contentBuilder{size: int64(n.size)}
+	if n.flags&flagInline != 0 {
+		return b.inline(n), nil
 	}
 	runs, err := r.contentRuns(n)
 	if err != nil {
 		return nil, err
 	}
-	b := contentBuilder{size: int64(n.size)}
 	for _, run := range runs {
 		b.zeroTo(int64(run.logical) * r.blockSize)
 		if run.unwritten {
@@ -65,12 +65,14 @@ func (r *reader) content(n *foreignInode) ([]extent.Extent, error) {
 	return b.out, nil
 }
 
-func (r *reader) inlineExtent(n *foreignInode) ([]extent.Extent, error) {
-	data, err := n.inlineContent()
-	if err != nil || len(data) == 0 {
-		return nil, err
+// inline makes the extents of a file that is kept in its inode. What is not there is
+// zero: mke2fs 1.47 keeps files there that are long holes, which kernels read so.
+func (b *contentBuilder) inline(n *foreignInode) []extent.Extent {
+	if data := n.inlineArea(); n.size > 0 {
+		b.add(extent.Extent{Kind: extent.Inline, Length: int64(len(data)), Data: data})
+		b.zeroTo(b.size)
 	}
-	return []extent.Extent{{Kind: extent.Inline, Length: int64(len(data)), Data: data}}, nil
+	return b.out
 }
 
 // addBlocks adds a run, of which the journal may have newer versions.
@@ -157,13 +159,18 @@ func (r *reader) readContent(n *foreignInode) ([]byte, error) {
 	return data[:n.size], nil
 }
 
-// inlineContent returns content that is kept in the inode: in i_block, and the
-// rest in an attribute.
+// inlineArea returns where an inode keeps content: i_block, and the rest in an
+// attribute.
+func (n *foreignInode) inlineArea() []byte {
+	return append(append([]byte{}, n.area()...), n.inline...)
+}
+
+// inlineContent returns content that is kept in the inode whole.
 func (n *foreignInode) inlineContent() ([]byte, error) {
-	if n.size > uint64(inodeBlockSize+len(n.inline)) {
-		return nil, fmt.Errorf("%w: of its %d bytes only %d are in the inode", container.ErrFormat, n.size, inodeBlockSize+len(n.inline))
+	data := n.inlineArea()
+	if n.size > uint64(len(data)) {
+		return nil, fmt.Errorf("%w: of its %d bytes only %d are in the inode", container.ErrFormat, n.size, len(data))
 	}
-	data := append(append([]byte{}, n.area()...), n.inline...)
 	return data[:n.size], nil
 }
 
