@@ -206,16 +206,17 @@ func TestDecompressKnowsCompressionsByTheirBytes(t *testing.T) {
 
 func TestDecompressRefusesHugeWindows(t *testing.T) {
 	data := goTar(t, &tar.Header{Name: "a", Size: 1000})
-	for _, command := range [][]string{
-		{"zstd", "-q", "--ultra", "--long=28", "-c"},
-		{"xz", "--lzma2=dict=256MiB", "-c"},
+	for command, want := range map[string]string{
+		"zstd -q --ultra --long=28 -c": "--long=27",
+		"xz --lzma2=dict=256MiB -c":    "dictionary",
 	} {
-		r, _, err := Decompress(bytes.NewReader(run(t, "", data, command[0], command[1:]...)))
+		words := strings.Fields(command)
+		r, _, err := Decompress(bytes.NewReader(run(t, "", data, words[0], words[1:]...)))
 		if err == nil {
 			_, err = io.Copy(io.Discard, r)
 		}
-		if err == nil {
-			t.Errorf("%v: no error", command)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want an error with %q", command, err, want)
 		}
 	}
 }

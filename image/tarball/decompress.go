@@ -101,8 +101,11 @@ func (d *decompressor) Read(p []byte) (int, error) {
 	if err == nil || err == io.EOF || d.kind == Uncompressed {
 		return n, err
 	}
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = fmt.Errorf("the stream is cut short: %w", err)
+	case errors.Is(err, zstd.ErrWindowSizeExceeded):
+		err = fmt.Errorf("it refers back further than %d MiB, as zstd --long=31 makes it: compress it with --long=27 at most: %w", maxWindow>>20, err)
 	}
 	return n, fmt.Errorf("%s: %w", d.kind, err)
 }
