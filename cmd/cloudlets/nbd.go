@@ -69,7 +69,7 @@ at SIGINT or SIGTERM.
 			if err != nil {
 				return err
 			}
-			defer l.Close() // where it never serves
+			defer func() { _ = l.Close() }() // where it never serves
 			return lazily.withDisk(g, cmd, args[0], &flags, &setup, format, func(disk lazyDisk) error {
 				server := nbd.New(nbd.Config{Exports: nbd.Single{Export: disk.export()}, TLS: config, Log: log})
 				uri := nbd.URI(l.Addr(), config != nil, "")
