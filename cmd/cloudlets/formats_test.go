@@ -13,7 +13,7 @@ import (
 )
 
 // formatChecks say which tool takes a file of an output for what it should be.
-// "{}" stands for the file, "{raw}" for the raw disk of the same image.
+// "{}" stands for the file, "{raw}" for the raw disk of the same image, "{1G}" for that of 1 GiB.
 var formatChecks = map[string][]string{
 	"disk.qcow2":          {"qemu-img", "compare", "-F", "qcow2", "-f", "raw", "{raw}", "{}"},
 	"disk.qcow":           {"qemu-img", "compare", "-F", "qcow", "-f", "raw", "{raw}", "{}"},
@@ -33,7 +33,7 @@ var formatChecks = map[string][]string{
 	"disk.raw.gz":         {"sh", "-c", `gzip -dc "$1" | cmp - "$2"`, "sh", "{}", "{raw}"},
 	"disk.raw.zst":        {"sh", "-c", `zstd -dc "$1" | cmp - "$2"`, "sh", "{}", "{raw}"},
 	"disk.raw.xz":         {"sh", "-c", `xz -dc "$1" | cmp - "$2"`, "sh", "{}", "{raw}"},
-	"disk.tar.gz":         {"sh", "-c", `tar -xzOf "$1" disk.raw | cmp - "$2"`, "sh", "{}", "{raw}"},
+	"disk.tar.gz":         {"sh", "-c", `tar -xzOf "$1" disk.raw | cmp - "$2"`, "sh", "{}", "{1G}"},
 	"layer.tar":           {"sh", "-c", `tar -xOf "$1" disk/disk.qcow2 >"$1.qcow2" && qemu-img compare -f raw -F qcow2 "$2" "$1.qcow2"`, "sh", "{}", "{raw}"},
 	"filesystem.tar":      {"tar", "-tf", "{}"},
 	"rootfs.wsl":          {"tar", "-tf", "{}"},
@@ -59,7 +59,8 @@ func TestEveryFormatIsWhatItsToolsTakeItFor(t *testing.T) {
 	entries := slices.DeleteFunc(bootableRootfs(t), func(e entry) bool { return strings.HasPrefix(e.Name, "./boot/vmlinuz-") })
 	entries = append(entries, regular("./boot/vmlinuz-6.1.0-1-test", busybox))
 	ok(t, "push", writeTar(t, entries), s.ref("a:1"))
-	raw := renderRaw(t, s.ref("a:1"))
+	// The disk, and the same of a whole GiB, which Compute Engine wants.
+	disks := strings.NewReplacer("{raw}", renderRaw(t, s.ref("a:1")), "{1G}", renderRaw(t, s.ref("a:1"), "--size", "1G"))
 	for _, f := range formatLines() {
 		if notHere[f.Name] {
 			continue
@@ -82,7 +83,7 @@ func TestEveryFormatIsWhatItsToolsTakeItFor(t *testing.T) {
 					download(t, "http://"+s.host+file.Content, filepath.Join(dir, file.Name))
 				}
 				for _, file := range render.Files {
-					checkFormat(t, filepath.Join(dir, file.Name), raw)
+					checkFormat(t, filepath.Join(dir, file.Name), disks)
 				}
 				first := filepath.Join(dir, render.Files[0].Name)
 				if f.Reads {
@@ -95,8 +96,9 @@ func TestEveryFormatIsWhatItsToolsTakeItFor(t *testing.T) {
 	}
 }
 
-// checkFormat has a tool check a file.
-func checkFormat(t *testing.T, path, raw string) {
+// checkFormat has a tool check a file, with what stands for the disks it may be
+// compared with.
+func checkFormat(t *testing.T, path string, disks *strings.Replacer) {
 	t.Helper()
 	check := formatChecks[filepath.Base(path)]
 	if check == nil {
@@ -104,7 +106,7 @@ func checkFormat(t *testing.T, path, raw string) {
 	}
 	args := slices.Clone(check[1:])
 	for i, a := range args {
-		args[i] = strings.NewReplacer("{}", path, "{raw}", raw).Replace(a)
+		args[i] = disks.Replace(strings.ReplaceAll(a, "{}", path))
 	}
 	tool(t, check[0], args...)
 }

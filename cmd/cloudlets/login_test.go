@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,7 +94,7 @@ rules:
 quotas: [{prefix: golden/little, bytes: 0}]
 `)
 	s := startServer(t, t.TempDir(), "sh", "-c", `exec "$@" --access '`+rules+`'`, "sh")
-	config, nobody, rootfs := t.TempDir(), t.TempDir(), writeTar(t, smallRootfs())
+	config, nobody, rootfs := t.TempDir(), t.TempDir(), writeTar(t, bootableRootfs(t))
 	if r := in(t, config, password, "login", s.host, "-u", "alice", "--password-stdin"); r.code != 0 {
 		t.Fatal(r.stderr)
 	}
@@ -109,10 +110,11 @@ quotas: [{prefix: golden/little, bytes: 0}]
 	render := []string{"render", s.ref("golden/small:1"), "--format", "raw"}
 	in(t, config, "", render...).mustFail(t, exitFailed, "401", "name a file with -o")
 	disk, want := filepath.Join(dir, "disk"), filepath.Join(dir, "want")
-	if r := in(t, config, "", append(render, "-o", disk)...); r.code != 0 {
-		t.Error(r.stderr)
+	for _, options := range [][]string{{"-o", disk}, {"-o", want, "--here"}} {
+		if r := in(t, config, "", append(slices.Clone(render), options...)...); r.code != 0 {
+			t.Error(r.stderr)
+		}
 	}
-	ok(t, "render", rootfs, "--format", "raw", "-o", want)
 	same(t, disk, want)
 	in(t, config, "", "push", rootfs, s.ref("golden/little:1")).mustFail(t, exitFailed, "quota of \"golden/little\" is used up")
 }
