@@ -166,15 +166,29 @@ func (s *server) eight(ctx context.Context, image, disk string) error {
 	return nil
 }
 
-// conversions measures two commands against each other.
-func conversions(ctx context.Context, rounds int, ours, theirs []string) ([]time.Duration, error) {
-	run := func(command []string) func(int) error {
-		return func(int) error {
-			_, err := run1(ctx, command[0], command[1:]...)
+// conversion is a command that writes a file.
+type conversion struct {
+	output  string
+	command []string
+}
+
+// conversions measures commands against each other. When one begins, its output is not
+// there, and nothing is left to be written to disk: it would wait for what the one
+// before has left.
+func conversions(ctx context.Context, rounds int, sides ...conversion) ([]time.Duration, error) {
+	var runs []func(int) error
+	for _, c := range sides {
+		runs = append(runs, func(int) error {
+			_, err := run1(ctx, c.command[0], c.command[1:]...)
 			return err
-		}
+		})
 	}
-	return alternate(rounds, nil, run(ours), run(theirs))
+	settle := func(n int) error {
+		err := os.RemoveAll(sides[n%len(sides)].output)
+		syscall.Sync()
+		return err
+	}
+	return alternate(rounds, settle, runs...)
 }
 
 // written measures conversions to a file on this machine.
@@ -188,12 +202,14 @@ func written(ctx context.Context, s settings) error {
 	defer os.Remove(theirs)
 	for _, f := range planned {
 		took, err := conversions(ctx, s.rounds,
-			[]string{s.binary, "-q", "render", disk, "--format", f.ours, "-o", ours},
-			[]string{"qemu-img", "convert", "-f", "raw", "-O", f.qemu, disk, theirs})
+			conversion{ours, []string{s.binary, "-q", "render", disk, "--format", f.ours, "-o", ours}},
+			conversion{theirs, []string{"qemu-img", "convert", "-f", "raw", "-O", f.qemu, disk, theirs}},
+			conversion{theirs, []string{"sh", "-c", `qemu-img convert -f raw -O "$1" "$2" "$3" && sync "$3"`, "sh", f.qemu, disk, theirs}})
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.ours, err)
 		}
-		row("raw → "+f.ours+": written to a file", "`qemu-img convert`", took[0], took[1], "≥ 1×")
+		row("raw → "+f.ours+": written to a file, fsynced", "`qemu-img convert`, not fsynced", took[0], took[1], "≥ 1×")
+		row("the same", "`qemu-img convert` and `sync` of its file", took[0], took[2], "")
 	}
 	return nil
 }
@@ -216,8 +232,8 @@ func compressed(ctx context.Context, s settings) error {
 		{"vmdk-stream", "zlib", []string{"-O", "vmdk", "-o", "subformat=streamOptimized"}},
 	} {
 		took, err := conversions(ctx, min(s.rounds, 3),
-			[]string{s.binary, "-q", "render", disk, "--format", f.format, "--compress=" + f.compress, "-o", ours},
-			slices.Concat([]string{"qemu-img", "convert", "-c", "-f", "raw"}, f.peer, []string{disk, theirs}))
+			conversion{ours, []string{s.binary, "-q", "render", disk, "--format", f.format, "--compress=" + f.compress, "-o", ours}},
+			conversion{theirs, slices.Concat([]string{"qemu-img", "convert", "-c", "-f", "raw"}, f.peer, []string{disk, theirs})})
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.format, err)
 		}
