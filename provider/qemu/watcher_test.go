@@ -44,7 +44,7 @@ func TestArguments(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := strings.Join(args, " ")
-	for _, want := range []string{"-accel tcg", "-m 1024", "-smp 1", "file=/tmp/a,,b.qcow2,format=qcow2"} {
+	for _, want := range []string{"-accel tcg", "-m 1024", "-smp 2", "file=/tmp/a,,b.qcow2,format=qcow2"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is not in %s", want, all)
 		}
