@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/cloudlets/cloudlets/converter/container"
+	"github.com/cloudlets/cloudlets/converter/convertertest"
 	"github.com/cloudlets/cloudlets/converter/formattest"
 	"github.com/cloudlets/cloudlets/extent"
 )
@@ -24,13 +25,17 @@ func format(opts Options, variants ...[]string) formattest.Format {
 	}
 }
 
+// over returns a format that writes differencing files, too.
+func over(f formattest.Format) formattest.Format {
+	f.WriteOver = func(disk *extent.Map, parent *container.Base) (*extent.Map, error) {
+		return Write(disk, Options{Parent: parent})
+	}
+	return f
+}
+
 func TestContract(t *testing.T) {
 	t.Run("dynamic", func(t *testing.T) {
-		f := format(Options{}, []string{"-o", "subformat=dynamic"}, []string{"-o", "subformat=dynamic,force_size=on"})
-		f.WriteOver = func(disk *extent.Map, parent *container.Base) (*extent.Map, error) {
-			return Write(disk, Options{Parent: parent})
-		}
-		formattest.Run(t, f)
+		formattest.Run(t, over(format(Options{}, []string{"-o", "subformat=dynamic"}, []string{"-o", "subformat=dynamic,force_size=on"})))
 	})
 	t.Run("fixed", func(t *testing.T) {
 		formattest.Run(t, format(Options{Fixed: true}, []string{"-o", "subformat=fixed"}, []string{"-o", "subformat=fixed,force_size=on"}))
@@ -64,4 +69,11 @@ func FuzzOpen(f *testing.F) {
 	}
 	small := smallFile()
 	fuzzed.Fuzz(f, small, small[:len(small)-footerSize], fixedFile(sectorSize, "win ", sectorSize))
+}
+
+// FuzzOpenOver reads a file that leaves its whole disk to the parent, and what may
+// become of it.
+func FuzzOpenOver(f *testing.F) {
+	disk := convertertest.Build(f, func(b *extent.Builder) { b.Inline(bytes.Repeat([]byte("parent!\n"), 2*sectorSize/8)) })
+	over(format(Options{})).FuzzOver(f, disk, reseal)
 }
