@@ -136,18 +136,25 @@ func (f Format) testOtherParent(t *testing.T) {
 	}
 }
 
+// OverParent returns the format for files over a parent that says "parent!" in each
+// of its lines, and a file of a disk over that.
+func (f Format) OverParent(t convertertest.TB, disk *extent.Map) (over Format, file []byte) {
+	t.Helper()
+	parent := convertertest.Build(t, func(b *extent.Builder) { b.Inline(bytes.Repeat([]byte("parent!\n"), int(disk.Size()/8))) })
+	over = f
+	file, over.parent = f.over(t, disk, parent, convertertest.Blobs{})
+	over.Open = func(r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error) {
+		return f.OpenOver(r, size, source, container.GivenParent(over.parent))
+	}
+	return over, file
+}
+
 // FuzzOver has OpenOver read mutations of a small file over a parent, as
 // [Format.Fuzz] does; prepare corrects what would be found wrong first, such as
 // checksums, and may be nil.
 func (f Format) FuzzOver(fz *testing.F, disk *extent.Map, prepare func(file []byte)) {
-	blobs := convertertest.Blobs{}
-	parent := convertertest.Build(fz, func(b *extent.Builder) { b.Inline(bytes.Repeat([]byte("parent!\n"), int(disk.Size()/8))) })
-	file, p := f.over(fz, disk, parent, blobs)
+	f, file := f.OverParent(fz, disk)
 	fz.Add(file)
-	f.parent = p
-	f.Open = func(r io.ReaderAt, size int64, source extent.Digest) (*container.Disk, error) {
-		return f.OpenOver(r, size, source, container.GivenParent(p))
-	}
 	fz.Fuzz(func(t *testing.T, file []byte) {
 		if prepare != nil {
 			file = slices.Clone(file)

@@ -25,8 +25,8 @@ func format(opts Options, variants ...[]string) formattest.Format {
 	}
 }
 
-// over returns a format that writes differencing files, too.
-func over(f formattest.Format) formattest.Format {
+// differencing returns a format that writes differencing files, too.
+func differencing(f formattest.Format) formattest.Format {
 	f.WriteOver = func(disk *extent.Map, parent *container.Base) (*extent.Map, error) {
 		return Write(disk, Options{Parent: parent})
 	}
@@ -35,7 +35,7 @@ func over(f formattest.Format) formattest.Format {
 
 func TestContract(t *testing.T) {
 	t.Run("dynamic", func(t *testing.T) {
-		formattest.Run(t, over(format(Options{}, []string{"-o", "subformat=dynamic"}, []string{"-o", "subformat=dynamic,force_size=on"})))
+		formattest.Run(t, differencing(format(Options{}, []string{"-o", "subformat=dynamic"}, []string{"-o", "subformat=dynamic,force_size=on"})))
 	})
 	t.Run("fixed", func(t *testing.T) {
 		formattest.Run(t, format(Options{Fixed: true}, []string{"-o", "subformat=fixed"}, []string{"-o", "subformat=fixed,force_size=on"}))
@@ -75,5 +75,5 @@ func FuzzOpen(f *testing.F) {
 // become of it.
 func FuzzOpenOver(f *testing.F) {
 	disk := convertertest.Build(f, func(b *extent.Builder) { b.Inline(bytes.Repeat([]byte("parent!\n"), 2*sectorSize/8)) })
-	over(format(Options{})).FuzzOver(f, disk, reseal)
+	differencing(format(Options{})).FuzzOver(f, disk, reseal)
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/cloudlets/cloudlets/converter/container"
+	"github.com/cloudlets/cloudlets/converter/convertertest"
 	"github.com/cloudlets/cloudlets/converter/formattest"
 	"github.com/cloudlets/cloudlets/extent"
 )
@@ -22,14 +23,18 @@ func format(opts Options, variants ...[]string) formattest.Format {
 	}
 }
 
-func TestContract(t *testing.T) {
-	f := format(Options{},
-		[]string{"-o", "subformat=dynamic"}, []string{"-o", "subformat=dynamic,block_size=1M"},
-		[]string{"-o", "subformat=dynamic,block_size=256M,log_size=4M"}, []string{"-o", "subformat=fixed,block_size=8M"})
+// differencing returns a format that writes differencing files, too.
+func differencing(f formattest.Format) formattest.Format {
 	f.WriteOver = func(disk *extent.Map, parent *container.Base) (*extent.Map, error) {
 		return Write(disk, Options{Parent: parent})
 	}
-	formattest.Run(t, f)
+	return f
+}
+
+func TestContract(t *testing.T) {
+	formattest.Run(t, differencing(format(Options{},
+		[]string{"-o", "subformat=dynamic"}, []string{"-o", "subformat=dynamic,block_size=1M"},
+		[]string{"-o", "subformat=dynamic,block_size=256M,log_size=4M"}, []string{"-o", "subformat=fixed,block_size=8M"})))
 }
 
 func TestContractOfLargeBlocks(t *testing.T) {
@@ -50,11 +55,22 @@ func reseal(file []byte) {
 	}
 }
 
-// FuzzOpen fuzzes the first bytes of every structure: a file is mostly air.
-func FuzzOpen(f *testing.F) {
+func FuzzOpen(f *testing.F) { fuzzStructures(f, format(Options{}), sample(f)) }
+
+// FuzzOpenOver has blocks that are the parent's, and one that is in part.
+func FuzzOpenOver(f *testing.F) {
+	disk := convertertest.Build(f, func(b *extent.Builder) {
+		b.Inline([]byte("changed\n"))
+		b.Inline(bytes.Repeat([]byte("parent!\n"), 2*mib/8-1))
+	})
+	over, file := differencing(format(Options{BlockSize: mib})).OverParent(f, disk)
+	fuzzStructures(f, over, file)
+}
+
+// fuzzStructures fuzzes the first bytes of every structure: a file is mostly air.
+func fuzzStructures(f *testing.F, format formattest.Format, whole []byte) {
 	const slice = 192
 	places := []int{0, headerAt, headerCopyAt, regionAt, metadataAt, metadataAt + metadataTableSize, tableAt}
-	whole := sample(f)
 	var seed []byte
 	for _, at := range places {
 		seed = append(seed, whole[at:at+slice]...)
@@ -67,6 +83,6 @@ func FuzzOpen(f *testing.F) {
 		}
 		copy(file[regionCopyAt:], file[regionAt:regionAt+regionSize])
 		reseal(file)
-		format(Options{}).OpenHostile(t, file)
+		format.OpenHostile(t, file)
 	})
 }
