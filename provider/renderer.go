@@ -153,7 +153,7 @@ func (r *Renderer) Render(ctx context.Context, repository string, req api.Render
 		return api.Render{}, badRequest("%w", err)
 	}
 	// What was rendered of an image may outlive it for a while.
-	if _, err := r.meta.Manifest(ctx, repository, req.Image); err != nil {
+	if _, err := r.meta.StatManifest(ctx, repository, req.Image); err != nil {
 		return api.Render{}, fmt.Errorf("image %s: %w", req.Image, err)
 	}
 	if string(req.Config) == "null" {
