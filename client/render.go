@@ -30,16 +30,10 @@ func (r *Repository) Render(ctx context.Context, req api.RenderRequest) (api.Ren
 		return render, renderError(req.Image, err)
 	case !r.hasRenderer(ctx):
 		return render, fmt.Errorf("the registry is not a cloudlets, which would render images: %w", ErrNoRenderer)
-	case denied(err):
+	case hasStatus(err, http.StatusUnauthorized, http.StatusForbidden):
 		return render, fmt.Errorf("%w: %w", renderError(req.Image, err), ErrNoRenderer)
 	}
 	return render, renderError(req.Image, err)
-}
-
-// denied reports whether a registry does what was asked, and not for who asks.
-func denied(err error) bool {
-	var e *AnswerError
-	return errors.As(err, &e) && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden)
 }
 
 // hasRenderer reports whether the registry renders, by a question that whoever may
