@@ -31,11 +31,12 @@ func (r *Repository) Derive(ctx context.Context, req api.RenderRequest, to *Repo
 	if to == nil {
 		to = r.at("")
 	}
-	i, err := r.at(req.Image.String()).OpenImage(ctx, OpenOptions{Whole: true, Content: true})
+	images := make(opened)
+	defer func() { err = errors.Join(err, images.Close()) }()
+	i, err := images.image(ctx, r, req.Image)
 	if err != nil {
 		return render, err
 	}
-	defer func() { err = errors.Join(err, i.Close()) }()
 	d := converter.Derive(req)
 	if d.Config, err = i.canonical(ctx, req.Config); err != nil {
 		return render, err
@@ -44,11 +45,11 @@ func (r *Repository) Derive(ctx context.Context, req api.RenderRequest, to *Repo
 	if a.Parameters, a.Key, err = d.Canonical(); err != nil {
 		return render, err
 	}
-	kits := r
+	from := Sources{Images: r, Kits: r}
 	if req.Bootkit != nil {
-		kits = r.client.repository(registry.Reference{Registry: r.Reference.Registry, Repository: req.Bootkit.Repository})
+		from.Kits = r.client.repository(registry.Reference{Registry: r.Reference.Registry, Repository: req.Bootkit.Repository})
 	}
-	_, err = i.renderAgain(ctx, d, r, kits, func(rendered Rendered) error {
+	_, err = i.renderAgain(ctx, d, from, images, func(rendered Rendered) error {
 		if err := use(rendered); err != nil {
 			return err
 		}

@@ -65,7 +65,8 @@ type Sources struct {
 	Kits   *Repository // nil is that of the images
 }
 
-// opened are images that were fetched for more than one artifact.
+// opened are the images, parents and boot kits that were fetched, for all artifacts
+// that are made of them.
 type opened map[digest.Digest]*Image
 
 // image returns an image of a repository, fetched whole unless it was before.
@@ -167,7 +168,7 @@ func (r *Repository) verify(ctx context.Context, m *Manifest, from Sources, imag
 	if m.Subject == nil || m.Subject.Digest != i.Manifest.Descriptor.Digest {
 		return v, fmt.Errorf("its subject is not the image %s that its parameters name", i.Manifest.Descriptor.Digest)
 	}
-	rendered, err := i.renderAgain(ctx, d, from.Images, from.Kits, func(r Rendered) error { return v.compare(ctx, layers, r) })
+	rendered, err := i.renderAgain(ctx, d, from, images, func(r Rendered) error { return v.compare(ctx, layers, r) })
 	if err != nil {
 		return v, err
 	}
@@ -216,8 +217,8 @@ func (r *Repository) filesOf(ctx context.Context, m *Manifest) (layers []ocispec
 }
 
 // renderAgain renders the image as a derivation says, and has the output used
-// while it can be read. images has the parent, and kits the boot kit.
-func (i *Image) renderAgain(ctx context.Context, d converter.Derivation, images, kits *Repository, use func(Rendered) error) (rendered Rendered, err error) {
+// while it can be read.
+func (i *Image) renderAgain(ctx context.Context, d converter.Derivation, from Sources, images opened, use func(Rendered) error) (rendered Rendered, err error) {
 	manifest, err := i.CloudletManifest(ctx)
 	if err != nil {
 		return rendered, err
@@ -228,16 +229,14 @@ func (i *Image) renderAgain(ctx context.Context, d converter.Derivation, images,
 	}
 	defer func() { err = errors.Join(err, l.Spool.Close()) }()
 	if d.Bootkit != "" {
-		if l.Kit, err = kits.at(d.Bootkit.String()).OpenImage(ctx, OpenOptions{Whole: true}); err != nil {
+		if l.Kit, err = images.image(ctx, from.Kits, d.Bootkit); err != nil {
 			return rendered, fmt.Errorf("boot kit: %w", err)
 		}
-		defer func() { err = errors.Join(err, l.Kit.Close()) }()
 	}
 	if d.Parent != "" {
-		if l.Parent, err = images.at(d.Parent.String()).OpenImage(ctx, OpenOptions{Whole: true, Content: true}); err != nil {
+		if l.Parent, err = images.image(ctx, from.Images, d.Parent); err != nil {
 			return rendered, fmt.Errorf("parent: %w", err)
 		}
-		defer func() { err = errors.Join(err, l.Parent.Close()) }()
 	}
 	if rendered, err = i.RenderHere(ctx, l); err != nil {
 		return rendered, err
